@@ -1,0 +1,2 @@
+//! VRRP failover and IPVS load balancing for Linux.
+fn main() {}

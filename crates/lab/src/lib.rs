@@ -1,0 +1,1 @@
+//! Network namespaces, bridges, faults, clients and test kernels.

@@ -1,0 +1,1 @@
+//! Instants on a monotonic clock, as plain data.

@@ -1,0 +1,1 @@
+//! One machine's brain: virtual routers and virtual servers, pure.

@@ -1,0 +1,1 @@
+//! What a balanced service is and which real servers are fit.

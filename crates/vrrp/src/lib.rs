@@ -1,0 +1,1 @@
+//! What a virtual router is and says: VRRP as a pure state machine.
