@@ -1,1 +1,13 @@
 //! One machine's brain: virtual routers and virtual servers, pure.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod host_state;
+pub mod name;
+pub mod plan;
+pub mod pools;
+pub mod reception;
+pub mod report;
+pub mod routers;
+pub mod status;

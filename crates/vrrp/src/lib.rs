@@ -1,1 +1,29 @@
-//! What a virtual router is and says: VRRP as a pure state machine.
+//! What a virtual router is and says: VRRP ([RFC 9568](https://www.rfc-editor.org/rfc/rfc9568), and version 2 of
+//! [RFC 3768](https://www.rfc-editor.org/rfc/rfc3768)) as a pure state machine.
+//!
+//! Nothing here opens a socket or reads a clock. The caller
+//! 1. makes a [`VirtualRouter`] from [`Parameters`],
+//! 2. hands it each [`RouterEvent`] with the current [`Instant`](monotonic::Instant),
+//! 3. carries out the [`RouterAction`]s it answers with, in their order,
+//! 4. comes back with [`RouterEvent::Deadline`] when [`VirtualRouter::next_deadline`] has come.
+//!
+//! [`Advertisement`] turns bytes into what was said and back; [`announcement`] builds the gratuitous ARP and
+//! unsolicited neighbour advertisement frames that move a virtual address to this machine.
+
+#![forbid(unsafe_code)]
+
+mod advertisement;
+pub mod announcement;
+mod identity;
+mod router;
+mod timing;
+
+pub use advertisement::{
+    Advertisement, ChecksumStyle, MULTICAST_V4, MULTICAST_V6, PROTOCOL, ParseError, Received, multicast_group,
+};
+pub use identity::{Family, MacAddress, OutOfRange, Priority, Version, Vrid};
+pub use router::{
+    BecomeActiveCause, BecomeBackupCause, Parameters, Preemption, RouterAction, RouterEvent, State,
+    VirtualRouter,
+};
+pub use timing::Centiseconds;

@@ -1,0 +1,148 @@
+//! What one node is to do, in types that cannot be wrong; read from a file elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use virtual_server::health::Check;
+use virtual_server::service::{Forwarding, Persistence, Scheduler, ServiceFlag, ServiceKey, Weight};
+use vrrp::{Centiseconds, ChecksumStyle, Family, Preemption, Priority, Version, Vrid};
+
+use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
+
+/// One node's view of the configuration file: its own overrides are already in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node.
+    pub node: NodeName,
+    /// The other nodes and where they are reached.
+    pub peers: BTreeMap<NodeName, BTreeSet<IpAddr>>,
+    /// The virtual routers that this node takes part in.
+    pub virtual_routers: BTreeMap<RouterName, Arc<VirtualRouterConfig>>,
+    /// The sync groups and their members; each member is one of [`Self::virtual_routers`], in one group at most.
+    pub sync_groups: BTreeMap<GroupName, BTreeSet<RouterName>>,
+    /// The virtual servers.
+    pub virtual_servers: BTreeMap<ServerName, Arc<VirtualServerConfig>>,
+}
+
+/// One virtual router as this node runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRouterConfig {
+    /// Where it advertises and listens.
+    pub interface: InterfaceName,
+    /// Its number on the segment.
+    pub vrid: Vrid,
+    /// The version it speaks.
+    pub version: Version,
+    /// The family of the addresses it advertises.
+    pub family: Family,
+    /// This node's priority in it.
+    pub priority: Priority,
+    /// How often its Active advertises.
+    pub interval: Centiseconds,
+    /// Whether this node takes over from an Active of lower priority.
+    pub preemption: Preemption,
+    /// How version 3 over IPv4 computes the checksum it sends.
+    pub checksum: ChecksumStyle,
+    /// Whom it advertises to.
+    pub transport: Transport,
+    /// The addresses it advertises, all of [`Self::family`], the order kept.
+    pub addresses: Vec<InterfaceAddress>,
+    /// The addresses that move along without being advertised: on other interfaces or of the other family.
+    pub unadvertised: Vec<InterfaceAddress>,
+    /// How its addresses are announced.
+    pub announcements: Announcements,
+}
+
+/// Whom a virtual router advertises to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Everybody on the segment, by the group address.
+    Multicast,
+    /// The other nodes one by one; nobody else is listened to.
+    Unicast {
+        /// This node's own address.
+        source: IpAddr,
+        /// The other nodes' addresses.
+        peers: BTreeSet<IpAddr>,
+        /// The lowest TTL or hop limit that is accepted; 255 means that peers are on the same link.
+        min_hop_limit: u8,
+    },
+}
+
+/// An address on an interface.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InterfaceAddress {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// The address.
+    pub address: IpAddr,
+    /// The length of its subnet's prefix in bits, 0 to 32 or 0 to 128.
+    pub prefix_length: u8,
+}
+
+impl fmt::Display for InterfaceAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{} on {}", self.address, self.prefix_length, self.interface)
+    }
+}
+
+impl fmt::Debug for InterfaceAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// How the neighbours are told where a virtual address is now: gratuitous ARP or unsolicited neighbour advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcements {
+    /// How many per address at once after it was taken.
+    pub burst: u8,
+    /// How long after the first burst the second one follows; none when zero.
+    pub repeat_after: Duration,
+    /// How often an Active announces each address again, one frame each; never when zero.
+    pub refresh: Duration,
+}
+
+/// One virtual server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualServerConfig {
+    /// The kernel services that share this server's pool, and whom each follows.
+    pub services: Vec<(ServiceKey, Follow)>,
+    /// How the kernel chooses among the real servers.
+    pub scheduler: Scheduler,
+    /// Behaviours of the services that are off unless asked for.
+    pub flags: BTreeSet<ServiceFlag>,
+    /// Whether clients stay with their real server.
+    pub persistence: Option<Persistence>,
+    /// The sum of weights that the fit real servers have to reach for the virtual server to be up.
+    pub quorum: u32,
+    /// Who serves while the quorum is not reached.
+    pub sorry_server: Option<RealServer>,
+    /// The real servers, by address and port.
+    pub real_servers: BTreeMap<SocketAddr, RealServer>,
+    /// How the real servers are checked; never checked and always fit when left out.
+    pub check: Option<Arc<Check>>,
+}
+
+/// One real server of a virtual server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Its share while it is fit.
+    pub weight: Weight,
+    /// How packets reach it.
+    pub forwarding: Forwarding,
+}
+
+/// Where a service's table lives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Follow {
+    /// On every node, all the time.
+    Always,
+    /// Where one of these virtual routers is Active: one router, or all members of a sync group.
+    Routers(BTreeSet<RouterName>),
+}

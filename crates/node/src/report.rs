@@ -1,0 +1,180 @@
+//! Every event that an operator may see, each with its cause. Their names and fields are stable: monitoring relies on
+//! them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use virtual_server::service::{ServiceKey, Weight};
+use vrrp::{BecomeActiveCause, BecomeBackupCause, Priority};
+
+use crate::config::InterfaceAddress;
+use crate::name::{InterfaceName, RouterName, ServerName};
+use crate::plan::Change;
+use crate::reception::Rejection;
+use crate::routers::Fault;
+
+/// Something that happened and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A virtual router became Active.
+    BecameActive {
+        /// The virtual router.
+        router: RouterName,
+        /// Why.
+        cause: BecomeActiveCause,
+    },
+    /// A virtual router became a Backup.
+    BecameBackup {
+        /// The virtual router.
+        router: RouterName,
+        /// Why.
+        cause: BecomeBackupCause,
+    },
+    /// A virtual router stopped taking part in a way that was asked for.
+    RouterStopped {
+        /// The virtual router.
+        router: RouterName,
+    },
+    /// A virtual router cannot take part.
+    RouterFaulted {
+        /// The virtual router.
+        router: RouterName,
+        /// Why.
+        fault: Fault,
+    },
+    /// A virtual router that could not take part can again.
+    RouterRecovered {
+        /// The virtual router.
+        router: RouterName,
+    },
+    /// An Active heard another Active that has to yield to it; at most one a minute and virtual router.
+    DualActive {
+        /// The virtual router.
+        router: RouterName,
+        /// The other Active's address.
+        by: IpAddr,
+        /// The other Active's priority.
+        priority: Priority,
+    },
+    /// A received packet was refused; at most one a minute, reason and virtual router.
+    AdvertisementRefused {
+        /// Where it came in.
+        interface: InterfaceName,
+        /// The virtual router it was for, when there is such a one.
+        router: Option<RouterName>,
+        /// Who claims to have sent it.
+        from: IpAddr,
+        /// What is wrong with it.
+        rejection: Rejection,
+    },
+    /// A received advertisement lists other addresses than this node does; at most one a minute and virtual router.
+    AddressListDiffers {
+        /// The virtual router.
+        router: RouterName,
+        /// Who sent it.
+        from: IpAddr,
+    },
+    /// A received advertisement names another interval than this node's, which was learnt; at most one a minute and
+    /// virtual router.
+    IntervalDiffers {
+        /// The virtual router.
+        router: RouterName,
+        /// Who sent it.
+        from: IpAddr,
+        /// Its interval.
+        theirs: Duration,
+    },
+    /// The kernel holds a virtual address for this node now.
+    AddressTaken {
+        /// The address.
+        address: InterfaceAddress,
+    },
+    /// The kernel no longer holds a virtual address for this node.
+    AddressLeft {
+        /// The address.
+        address: InterfaceAddress,
+    },
+    /// Somebody else had changed what this node owns in the kernel; it was put right.
+    Repaired {
+        /// What was done.
+        change: Change,
+    },
+    /// The kernel refused a change.
+    ChangeRefused {
+        /// What was to be done.
+        change: Change,
+        /// The kernel's reason and what to do about it.
+        reason: String,
+    },
+    /// A virtual address is already there and is not this node's.
+    AddressForeign {
+        /// The address.
+        address: InterfaceAddress,
+    },
+    /// This kernel has no IPVS: virtual servers are unavailable until it has.
+    IpvsUnavailable {
+        /// What is missing and what to do about it.
+        reason: String,
+    },
+    /// IPVS is there.
+    IpvsAvailable,
+    /// A real server is fit.
+    RealServerUp {
+        /// The virtual server.
+        server: ServerName,
+        /// The real server.
+        real_server: SocketAddr,
+    },
+    /// A real server is not fit.
+    RealServerDown {
+        /// The virtual server.
+        server: ServerName,
+        /// The real server.
+        real_server: SocketAddr,
+        /// What the last probe said.
+        reason: String,
+    },
+    /// A virtual server has its quorum.
+    QuorumReached {
+        /// The virtual server.
+        server: ServerName,
+        /// The sum of the fit real servers' weights.
+        weight: u32,
+        /// What it has to reach.
+        quorum: u32,
+    },
+    /// A virtual server has lost its quorum.
+    QuorumLost {
+        /// The virtual server.
+        server: ServerName,
+        /// The sum of the fit real servers' weights.
+        weight: u32,
+        /// What it has to reach.
+        quorum: u32,
+        /// The sorry server that serves now.
+        sorry_server: Option<SocketAddr>,
+    },
+    /// A real server's share has changed.
+    WeightChanged {
+        /// The virtual server.
+        server: ServerName,
+        /// The real server.
+        real_server: SocketAddr,
+        /// Its share until now.
+        from: Weight,
+        /// Its share from now on.
+        to: Weight,
+    },
+    /// The kernel's table for a service is as wanted after it was not.
+    TableComplete {
+        /// The service.
+        service: ServiceKey,
+        /// How many real servers it has.
+        destinations: usize,
+    },
+    /// The configuration was replaced.
+    Reloaded {
+        /// What is different, one line each.
+        changes: Vec<String>,
+    },
+}

@@ -1,0 +1,163 @@
+//! What an operator sees of a node at one moment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use monotonic::Instant;
+use virtual_server::service::{ServiceKey, Weight};
+use vrrp::{Priority, Vrid};
+
+use crate::config::InterfaceAddress;
+use crate::name::{GroupName, InterfaceName, RouterName, ServerName};
+
+/// The virtual routers of a node at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RoutersStatus {
+    /// Each virtual router.
+    pub virtual_routers: BTreeMap<RouterName, RouterStatus>,
+    /// How many packets were refused for want of a virtual router with their number.
+    pub unknown_vrid: u64,
+}
+
+/// One virtual router at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterStatus {
+    /// Where it stands.
+    pub state: RouterState,
+    /// When it came to stand there.
+    pub since: Instant,
+    /// Why it stands there.
+    pub reason: String,
+    /// This node's priority in it.
+    pub priority: Priority,
+    /// Where it advertises.
+    pub interface: InterfaceName,
+    /// Its number on the segment.
+    pub vrid: Vrid,
+    /// The sync group it moves with.
+    pub sync_group: Option<GroupName>,
+    /// The addresses that it holds while it is Active, advertised or not.
+    pub addresses: Vec<InterfaceAddress>,
+    /// What it has counted since the daemon started.
+    pub counters: RouterCounters,
+}
+
+/// Where a virtual router stands, as an operator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouterState {
+    /// It does not take part yet or any more.
+    Initialize,
+    /// It watches the Active.
+    Backup,
+    /// It is the Active.
+    Active,
+    /// It cannot take part.
+    Fault,
+}
+
+impl RouterState {
+    /// Returns the word for it in `status --json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initialize => "initialize",
+            Self::Backup => "backup",
+            Self::Active => "active",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// What a virtual router has counted since the daemon started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RouterCounters {
+    /// Advertisements sent, priority 0 included.
+    pub advertisements_sent: u64,
+    /// Advertisements received that passed every check.
+    pub advertisements_received: u64,
+    /// Packets refused.
+    pub advertisements_refused: u64,
+    /// Times it became Active.
+    pub became_active: u64,
+    /// Times that somebody else had removed one of its addresses and it was put back.
+    pub addresses_restored: u64,
+}
+
+/// The virtual servers of a node at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PoolsStatus {
+    /// Each virtual server.
+    pub virtual_servers: BTreeMap<ServerName, ServerStatus>,
+}
+
+/// One virtual server at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// Whether its quorum is reached.
+    pub state: ServerState,
+    /// When that last changed.
+    pub since: Instant,
+    /// The kernel services that share its pool.
+    pub services: Vec<ServiceKey>,
+    /// The sum of the fit real servers' weights.
+    pub weight: u32,
+    /// What that sum has to reach.
+    pub quorum: u32,
+    /// Whether the sorry server serves.
+    pub sorry: bool,
+    /// Each real server.
+    pub real_servers: BTreeMap<SocketAddr, RealServerStatus>,
+}
+
+/// Whether a virtual server can serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Its quorum is reached.
+    Up,
+    /// Its quorum is not reached.
+    Down,
+}
+
+impl ServerState {
+    /// Returns the word for it in `status --json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// One real server at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServerStatus {
+    /// What its check says.
+    pub state: RealServerState,
+    /// When that last changed.
+    pub since: Instant,
+    /// Its share while it is fit.
+    pub weight: Weight,
+    /// What the last probe said, empty when it was good or there was none.
+    pub reason: String,
+}
+
+/// What a real server's check says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RealServerState {
+    /// Not enough probes were good or bad yet; it is not served to.
+    Checking,
+    /// It is fit.
+    Up,
+    /// It is not fit.
+    Down,
+}
+
+impl RealServerState {
+    /// Returns the word for it in `status --json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Checking => "checking",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}

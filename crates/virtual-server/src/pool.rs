@@ -1,0 +1,1 @@
+//! Verdicts and weights into the destinations of one virtual server.

@@ -1,0 +1,1 @@
+//! The destinations of all virtual servers into the services that the kernel should have.

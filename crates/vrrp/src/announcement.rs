@@ -1,0 +1,1 @@
+//! Frames that tell the neighbours where an address is now.
