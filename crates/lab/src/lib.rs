@@ -1,1 +1,32 @@
 //! Network namespaces, bridges, faults, clients and test kernels.
+//!
+//! A [`Topology`] says which machines stand on which networks; [`Topology::build`] makes each machine a network
+//! namespace and each network a bridge in a namespace of its own, so that nothing touches the host. The [`Lab`]
+//! it returns breaks links on purpose through its [`Port`]s. Everything is real: real sockets, real daemons, the
+//! real kernel. Everything a value made is gone when the value is dropped.
+//!
+//! It needs root and `iproute2`; [`packages`] installs what else a task wants, and [`kernel`] boots a kernel
+//! with IPVS where the running one has none.
+
+#![forbid(unsafe_code)]
+
+mod capture;
+mod cidr;
+mod command;
+mod error;
+mod fault;
+
+mod namespace;
+mod observe;
+mod process;
+mod topology;
+
+pub use capture::Capture;
+pub use cidr::Cidr;
+pub use error::{Error, Result};
+pub use fault::{Direction, Loss, Port};
+pub use namespace::Namespace;
+pub use observe::{Neighbour, wait_until};
+pub use process::Process;
+pub use rustix::process::{Pid, Signal};
+pub use topology::{Lab, Machine, Role, Topology};

@@ -1,0 +1,230 @@
+//! A daemon that runs inside a namespace.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::{Error, Result, command, wait_until};
+
+/// A running program whose output goes to a log file.
+///
+/// When it is dropped it is killed; the log is printed first if a test is failing.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    descriptor: OwnedFd,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program in the namespace of the calling thread.
+    pub(crate) fn start(name: String, command: &mut Command) -> Result<Self> {
+        let log = unused_path(&name);
+        let written = |file: &File| file.try_clone();
+        let file = File::create(&log).map_err(Error::system(format!("create {}", log.display())))?;
+        let other = written(&file).map_err(Error::system(format!("open {} twice", log.display())))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(other)
+            .spawn()
+            .map_err(|source| Error::Start { command: command::line(command), source })?;
+        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+            .map_err(|source| Error::system(format!("watch process {name}"))(source.into()))?;
+        Ok(Self { name, child, descriptor, log })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Everything it has written to its standard output and standard error so far.
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The file its output goes to.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits until its log contains a text.
+    ///
+    /// # Errors
+    /// When it has not within the limit, or ends without having written it.
+    pub fn wait_for_log(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let what = format!("`{text}` in the log of {}", self.name);
+        let mut ended = false;
+        let seen = wait_until(&what, limit, || {
+            // The order matters: what is written before the end is seen in the look after the end.
+            ended = self.ended()?.is_some();
+            Ok(self.log().contains(text) || ended)
+        });
+        if seen.is_ok() && !self.log().contains(text) {
+            let reason = format!("it ended without writing `{text}`:\n{}", self.log());
+            return Err(Error::Answer { command: self.name.clone(), reason });
+        }
+        seen.map(drop)
+    }
+
+    /// Whether it still runs; a stopped process does.
+    ///
+    /// # Errors
+    /// When the operating system cannot say.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.ended()?.is_none())
+    }
+
+    /// Sends a signal; one to a process that has ended is no error.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        match pidfd_send_signal(&self.descriptor, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(source) => Err(Error::system(format!("send {signal:?} to {}", self.name))(source.into())),
+        }
+    }
+
+    /// Stops it where it stands, as a stalled machine would (SIGSTOP).
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Process::pause`] (SIGCONT).
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Kills it at once (SIGKILL) and waits for its end.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.signal(Signal::KILL)?;
+        self.child.wait().map_err(Error::system(format!("wait for {}", self.name)))
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    ///
+    /// # Errors
+    /// When it has not ended within the limit.
+    pub fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::TERM)?;
+        self.wait(limit)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it has not ended within the limit.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).expect("limits are far below 2^63 seconds");
+            let ended = PollFlags::IN;
+            match poll(&mut [PollFd::new(&self.descriptor, ended)], Some(&timeout)) {
+                Ok(0) => return Err(Error::TimedOut { what: format!("The end of {}", self.name), limit }),
+                Ok(_) => {
+                    return self.child.wait().map_err(Error::system(format!("wait for {}", self.name)));
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(source) => return Err(Error::system(format!("wait for {}", self.name))(source.into())),
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().map_err(Error::system(format!("ask about {}", self.name)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("lab: {error}");
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}---", self.name, self.log());
+        }
+        // A log that cannot be removed is only litter in the temporary folder.
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+/// A path in the temporary folder that no other process of this lab uses.
+fn unused_path(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir();
+    let candidates = (0_u32..).map(|number| folder.join(format!("{name}-{number}.log")));
+    let mut unused = candidates.filter(|path| !path.exists());
+    unused.next().expect("there are more numbers than processes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Namespace;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn output_is_readable_while_it_runs() {
+        let namespace = Namespace::new("output").unwrap();
+        let mut process =
+            namespace.spawn("talker", &mut shell("echo out; echo err >&2; sleep 1000")).unwrap();
+        process.wait_for_log("err", LIMIT).unwrap();
+        assert_eq!(process.log(), "out\nerr\n");
+        assert!(process.is_running().unwrap());
+    }
+
+    #[test]
+    fn waiting_for_what_is_never_written_ends_with_the_process() {
+        let namespace = Namespace::new("silent").unwrap();
+        let mut process = namespace.spawn("brief", &mut shell("echo something else")).unwrap();
+        let error = process.wait_for_log("ready", LIMIT).unwrap_err().to_string();
+        assert!(error.contains("something else"), "{error}");
+    }
+
+    #[test]
+    fn a_paused_process_does_not_end_before_it_is_resumed() {
+        let namespace = Namespace::new("pause").unwrap();
+        let mut process = namespace
+            .spawn("trap", &mut shell("trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"))
+            .unwrap();
+        process.wait_for_log("ready", LIMIT).unwrap();
+        process.pause().unwrap();
+        let early = process.terminate(Duration::from_millis(200)).unwrap_err();
+        assert!(matches!(early, Error::TimedOut { .. }), "{early}");
+        process.resume().unwrap();
+        assert_eq!(process.wait(LIMIT).unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn a_killed_process_is_gone() {
+        let namespace = Namespace::new("kill").unwrap();
+        let mut process = namespace.spawn("sleep", &mut shell("exec sleep 1000")).unwrap();
+        assert_eq!(process.kill().unwrap().code(), None);
+        assert!(!process.is_running().unwrap());
+        process.signal(Signal::TERM).unwrap();
+    }
+}
