@@ -37,6 +37,7 @@ impl Instant {
     ///
     /// Timers of one step that are set by this rule fall due together, whenever each was started. From a moment on the
     /// grid it is exactly one step; from elsewhere it is less, never more.
+    #[must_use]
     pub fn next_on_grid(self, step: Duration) -> Self {
         let nanoseconds = step.as_nanos();
         if nanoseconds == 0 {
@@ -44,7 +45,7 @@ impl Instant {
         }
         let past_the_grid = self.0.as_nanos() % nanoseconds;
         let past_the_grid = u64::try_from(past_the_grid).expect("a remainder of a step of at most 584 years");
-        self + (step - Duration::from_nanos(past_the_grid))
+        self + step.saturating_sub(Duration::from_nanos(past_the_grid))
     }
 }
 

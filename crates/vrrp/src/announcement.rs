@@ -1,1 +1,142 @@
-//! Frames that tell the neighbours where an address is now.
+//! Frames that tell the neighbours where a virtual address is now: gratuitous ARP and unsolicited neighbour
+//! advertisements.
+//! [RFC 9568, section 6.4.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.4.1)
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use pnet::packet::Packet;
+use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
+use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
+use pnet::packet::icmpv6::ndp::{
+    MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvert, NeighborAdvertFlags,
+};
+use pnet::packet::icmpv6::{self, Icmpv6Code, Icmpv6Packet, Icmpv6Types};
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv6::MutableIpv6Packet;
+use pnet::util::MacAddr;
+
+use crate::identity::MacAddress;
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: MacAddr = MacAddr(0x33, 0x33, 0x00, 0x00, 0x00, 0x01);
+const NDP_HOP_LIMIT: u8 = 255;
+/// A target link-layer address option counts its length in units of 8 octets.
+const LINK_LAYER_OPTION_UNITS: u8 = 1;
+
+const ETHERNET_OCTETS: usize = 14;
+const ARP_OCTETS: usize = 28;
+const IPV6_OCTETS: usize = 40;
+const NEIGHBOUR_ADVERTISEMENT_OCTETS: usize = 24 + 8;
+
+/// Returns the whole Ethernet frame that tells every neighbour that `address` is at `mac`.
+pub fn frame(address: IpAddr, mac: MacAddress) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => gratuitous_arp(address, mac),
+        IpAddr::V6(address) => unsolicited_neighbour_advertisement(address, mac),
+    }
+}
+
+/// An ARP request of the address for itself, broadcast; switches and hosts relearn from requests and replies alike, and
+/// some ignore replies that nobody asked for. [RFC 5227, section 3](https://www.rfc-editor.org/rfc/rfc5227#section-3)
+fn gratuitous_arp(address: Ipv4Addr, mac: MacAddress) -> Vec<u8> {
+    let mut frame = ethernet(MacAddr::broadcast(), mac, ARP_OCTETS);
+    frame_header(&mut frame).set_ethertype(EtherTypes::Arp);
+    let mut arp = MutableArpPacket::new(&mut frame[ETHERNET_OCTETS..]).expect("the frame was made for it");
+    arp.set_hardware_type(ArpHardwareTypes::Ethernet);
+    arp.set_protocol_type(EtherTypes::Ipv4);
+    arp.set_hw_addr_len(6);
+    arp.set_proto_addr_len(4);
+    arp.set_operation(ArpOperations::Request);
+    arp.set_sender_hw_addr(pnet_mac(mac));
+    arp.set_sender_proto_addr(address);
+    arp.set_target_hw_addr(MacAddr::zero());
+    arp.set_target_proto_addr(address);
+    frame
+}
+
+/// Override set, so that neighbours replace what they know; Router set, since a virtual router is one.
+/// [RFC 4861, section 7.2.6](https://www.rfc-editor.org/rfc/rfc4861#section-7.2.6)
+fn unsolicited_neighbour_advertisement(address: Ipv6Addr, mac: MacAddress) -> Vec<u8> {
+    let mut frame = ethernet(ALL_NODES_MAC, mac, IPV6_OCTETS + NEIGHBOUR_ADVERTISEMENT_OCTETS);
+    frame_header(&mut frame).set_ethertype(EtherTypes::Ipv6);
+    let (header, message) = frame[ETHERNET_OCTETS..].split_at_mut(IPV6_OCTETS);
+    let mut ip = MutableIpv6Packet::new(header).expect("the frame was made for it");
+    ip.set_version(6);
+    ip.set_payload_length(u16::try_from(message.len()).expect("a neighbour advertisement has 32 octets"));
+    ip.set_next_header(IpNextHeaderProtocols::Icmpv6);
+    ip.set_hop_limit(NDP_HOP_LIMIT);
+    ip.set_source(address);
+    ip.set_destination(ALL_NODES);
+
+    let mut advertisement = MutableNeighborAdvertPacket::new(message).expect("the frame was made for it");
+    advertisement.populate(&NeighborAdvert {
+        icmpv6_type: Icmpv6Types::NeighborAdvert,
+        icmpv6_code: Icmpv6Code::new(0),
+        checksum: 0,
+        flags: NeighborAdvertFlags::Override | NeighborAdvertFlags::Router,
+        reserved: 0,
+        target_addr: address,
+        options: vec![NdpOption {
+            option_type: NdpOptionTypes::TargetLLAddr,
+            length: LINK_LAYER_OPTION_UNITS,
+            data: mac.0.to_vec(),
+        }],
+        payload: Vec::new(),
+    });
+    let whole =
+        Icmpv6Packet::new(advertisement.packet()).expect("a neighbour advertisement is an ICMPv6 message");
+    let checksum = icmpv6::checksum(&whole, &address, &ALL_NODES);
+    advertisement.set_checksum(checksum);
+    frame
+}
+
+fn ethernet(destination: MacAddr, source: MacAddress, payload_octets: usize) -> Vec<u8> {
+    let mut frame = vec![0; ETHERNET_OCTETS + payload_octets];
+    let mut header = frame_header(&mut frame);
+    header.set_destination(destination);
+    header.set_source(pnet_mac(source));
+    frame
+}
+
+fn frame_header(frame: &mut [u8]) -> MutableEthernetPacket<'_> {
+    MutableEthernetPacket::new(frame).expect("every frame here has a header")
+}
+
+fn pnet_mac(mac: MacAddress) -> MacAddr {
+    MacAddr::from(mac.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 0x0B]);
+
+    #[test]
+    fn a_gratuitous_arp_asks_everybody_for_the_address_it_names() {
+        let mut expected = vec![0xFF; 6];
+        expected.extend([0x02, 0, 0, 0, 0, 0x0B, 0x08, 0x06]);
+        expected.extend([0, 1, 0x08, 0x00, 6, 4, 0, 1]);
+        expected.extend([0x02, 0, 0, 0, 0, 0x0B, 10, 77, 0, 50]);
+        expected.extend([0, 0, 0, 0, 0, 0, 10, 77, 0, 50]);
+        assert_eq!(frame("10.77.0.50".parse().unwrap(), MAC), expected);
+    }
+
+    #[test]
+    fn a_neighbour_advertisement_overrides_and_names_the_target_and_its_hardware_address() {
+        let address: Ipv6Addr = "fd77::50".parse().unwrap();
+        let frame = frame(address.into(), MAC);
+        assert_eq!(frame.len(), 14 + 40 + 32);
+        assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1]);
+        assert_eq!(frame[12..14], [0x86, 0xDD]);
+        assert_eq!(frame[14..22], [0x60, 0, 0, 0, 0, 32, 58, 255]);
+        assert_eq!(frame[22..38], address.octets());
+        assert_eq!(frame[38..54], ALL_NODES.octets());
+        assert_eq!(frame[54..56], [136, 0]);
+        assert_eq!(frame[58], 0xA0, "Router and Override, not Solicited");
+        assert_eq!(frame[62..78], address.octets());
+        assert_eq!(frame[78..], [2, 1, 0x02, 0, 0, 0, 0, 0x0B]);
+        let message = Icmpv6Packet::new(&frame[54..]).unwrap();
+        assert_eq!(message.get_checksum(), icmpv6::checksum(&message, &address, &ALL_NODES));
+    }
+}

@@ -159,8 +159,9 @@ pub struct MacAddress(pub [u8; 6]);
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, f] = self.0;
-        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        let [first, rest @ ..] = self.0;
+        write!(formatter, "{first:02x}")?;
+        rest.iter().try_for_each(|octet| write!(formatter, ":{octet:02x}"))
     }
 }
 

@@ -294,7 +294,7 @@ impl VirtualRouter {
         vec![RouterAction::BecameBackup(cause)]
     }
 
-    /// Starts the Active_Down_Timer anew for an Active of this interval.
+    /// Starts `Active_Down_Timer` anew for an Active of this interval.
     fn watch(&mut self, learned: Centiseconds, now: Instant) {
         let active_down_at = now + learned.active_down(self.parameters.version, self.parameters.priority);
         self.state = State::Backup { learned, active_down_at };
