@@ -52,3 +52,161 @@ pub struct Holding {
     /// What has to be complete before.
     pub services: Vec<Arc<Service>>,
 }
+
+impl HostState {
+    /// Does to this state what the change does to the kernel.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::LeaveAddress(address) => {
+                self.addresses.remove(address);
+            }
+            Change::TakeAddress(address) => {
+                self.addresses.insert(address.clone());
+            }
+            Change::AddService(service) => {
+                let service = Service { destinations: BTreeMap::new(), ..Service::clone(service) };
+                self.services.insert(service.key, Arc::new(service));
+            }
+            Change::EditService(edited) => self.edit(edited.key, |service| {
+                let destinations = std::mem::take(&mut service.destinations);
+                *service = Service { destinations, ..Service::clone(edited) };
+            }),
+            Change::AddDestination(key, address, destination)
+            | Change::EditDestination(key, address, destination) => self.edit(*key, |service| {
+                service.destinations.insert(*address, *destination);
+            }),
+            Change::RemoveDestination(key, address) => self.edit(*key, |service| {
+                service.destinations.remove(address);
+            }),
+            Change::RemoveService(key) => {
+                self.services.remove(key);
+            }
+        }
+    }
+
+    fn edit(&mut self, key: ServiceKey, edit: impl FnOnce(&mut Service)) {
+        if let Some(service) = self.services.get_mut(&key) {
+            edit(Arc::make_mut(service));
+        }
+    }
+}
+
+impl Wanted {
+    /// Puts together what these roles and tables add up to.
+    ///
+    /// A service is wanted where one of the virtual routers that it follows is Active; virtual routers that share a
+    /// service share a holding.
+    pub fn new(roles: &Roles, tables: &Tables) -> Self {
+        let mut holdings: Vec<(BTreeSet<&RouterName>, Holding)> = roles
+            .0
+            .iter()
+            .map(|(router, addresses)| {
+                let addresses = addresses.iter().cloned().collect();
+                (BTreeSet::from([router]), Holding { addresses, services: Vec::new() })
+            })
+            .collect();
+        let mut followers_of_nobody = Vec::new();
+        for FollowingService { follow, service } in tables.0.values() {
+            match follow {
+                Follow::Always => {
+                    let services = vec![Arc::clone(service)];
+                    followers_of_nobody.push(Holding { addresses: BTreeSet::new(), services });
+                }
+                Follow::Routers(followed) => {
+                    let follows = |(routers, _): &(BTreeSet<&RouterName>, Holding)| {
+                        followed.iter().any(|name| routers.contains(name))
+                    };
+                    let Some(first) = holdings.iter().position(follows) else { continue };
+                    for other in (first + 1..holdings.len()).rev() {
+                        if follows(&holdings[other]) {
+                            let (routers, holding) = holdings.swap_remove(other);
+                            holdings[first].0.extend(routers);
+                            holdings[first].1.absorb(holding);
+                        }
+                    }
+                    holdings[first].1.services.push(Arc::clone(service));
+                }
+            }
+        }
+        let holdings = holdings.into_iter().map(|(_, holding)| holding).chain(followers_of_nobody).collect();
+        Self { holdings }
+    }
+
+    /// Returns the same without its grouping.
+    pub fn state(&self) -> HostState {
+        let addresses = self.holdings.iter().flat_map(|holding| holding.addresses.iter().cloned()).collect();
+        let services = self.holdings.iter().flat_map(|holding| &holding.services);
+        HostState {
+            addresses,
+            services: services.map(|service| (service.key, Arc::clone(service))).collect(),
+        }
+    }
+}
+
+impl Holding {
+    fn absorb(&mut self, other: Self) {
+        self.addresses.extend(other.addresses);
+        self.services.extend(other.services);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::InterfaceName;
+    use virtual_server::service::{Protocol, Scheduler};
+
+    fn router(name: &str) -> RouterName {
+        RouterName::new(name).unwrap()
+    }
+
+    fn address(last: u8) -> InterfaceAddress {
+        let interface = InterfaceName::new("eth0").unwrap();
+        InterfaceAddress { interface, address: [10, 77, 0, last].into(), prefix_length: 24 }
+    }
+
+    fn service(last: u8) -> Arc<Service> {
+        Arc::new(Service {
+            key: ServiceKey::Address { protocol: Protocol::Tcp, address: ([10, 77, 0, last], 80).into() },
+            scheduler: Scheduler::Wlc,
+            flags: BTreeSet::new(),
+            persistence: None,
+            destinations: BTreeMap::new(),
+        })
+    }
+
+    fn tables(services: &[(u8, Follow)]) -> Tables {
+        let following = |(last, follow): &(u8, Follow)| FollowingService {
+            follow: follow.clone(),
+            service: service(*last),
+        };
+        Tables(services.iter().map(following).map(|entry| (entry.service.key, entry)).collect())
+    }
+
+    fn active(routers: &[(&str, u8)]) -> Roles {
+        Roles(routers.iter().map(|(name, last)| (router(name), Arc::from([address(*last)]))).collect())
+    }
+
+    fn following(names: &[&str]) -> Follow {
+        Follow::Routers(names.iter().map(|name| router(name)).collect())
+    }
+
+    #[test]
+    fn a_service_is_wanted_only_where_a_router_that_it_follows_is_active() {
+        let tables = tables(&[(50, following(&["web"])), (51, following(&["mail"])), (52, Follow::Always)]);
+        let wanted = Wanted::new(&active(&[("web", 50)]), &tables);
+        let services: Vec<_> = wanted.state().services.into_keys().collect();
+        assert_eq!(services, [service(50).key, service(52).key]);
+    }
+
+    #[test]
+    fn routers_that_share_a_service_share_a_holding_and_others_do_not() {
+        let tables =
+            tables(&[(50, following(&["a", "b"])), (51, following(&["b", "c"])), (52, following(&["d"]))]);
+        let wanted = Wanted::new(&active(&[("a", 1), ("b", 2), ("c", 3), ("d", 4)]), &tables);
+        let mut sizes: Vec<_> =
+            wanted.holdings.iter().map(|holding| (holding.addresses.len(), holding.services.len())).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [(1, 1), (3, 2)]);
+    }
+}

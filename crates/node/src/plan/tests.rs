@@ -1,0 +1,148 @@
+use proptest::prelude::*;
+use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceFlag, Weight};
+
+use super::*;
+use crate::name::InterfaceName;
+
+/// Few values of each kind, so that what is wanted and what is seen meet often.
+fn any_address() -> impl Strategy<Value = InterfaceAddress> {
+    (0..6_u8, prop::sample::select(vec!["eth0", "eth1"])).prop_map(|(last, interface)| InterfaceAddress {
+        interface: InterfaceName::new(interface).unwrap(),
+        address: [10, 77, 0, last].into(),
+        prefix_length: 24,
+    })
+}
+
+fn any_service() -> impl Strategy<Value = Arc<Service>> {
+    let scheduler = prop::sample::select(vec![Scheduler::Rr, Scheduler::Wlc]);
+    let flags = prop::collection::btree_set(prop::sample::select(ServiceFlag::ALL.to_vec()), 0..2);
+    let destinations = prop::collection::btree_map(0..5_u8, 0..3_u16, 0..5);
+    (0..6_u16, scheduler, flags, destinations).prop_map(|(port, scheduler, flags, destinations)| {
+        let destinations = destinations.into_iter().map(|(last, weight)| {
+            let destination = Destination { weight: Weight::new(weight), forwarding: Forwarding::Nat };
+            (SocketAddr::from(([10, 78, 0, last], 80)), destination)
+        });
+        Arc::new(Service {
+            key: ServiceKey::Address { protocol: Protocol::Tcp, address: ([10, 77, 0, 50], port).into() },
+            scheduler,
+            flags,
+            persistence: None,
+            destinations: destinations.collect(),
+        })
+    })
+}
+
+fn any_state() -> impl Strategy<Value = HostState> {
+    let addresses = prop::collection::btree_set(any_address(), 0..6);
+    let services = prop::collection::vec(any_service(), 0..5);
+    (addresses, services).prop_map(|(addresses, services)| HostState {
+        addresses,
+        services: services.into_iter().map(|service| (service.key, service)).collect(),
+    })
+}
+
+/// Deals a state out over a few holdings.
+fn any_wanted() -> impl Strategy<Value = Wanted> {
+    (any_state(), prop::collection::vec(0..3_usize, 12)).prop_map(|(state, deal)| {
+        let mut holdings = vec![Holding::default(); 3];
+        let mut deal = deal.into_iter();
+        for address in state.addresses {
+            holdings[deal.next().unwrap()].addresses.insert(address);
+        }
+        for service in state.services.into_values() {
+            holdings[deal.next().unwrap()].services.push(service);
+        }
+        Wanted { holdings }
+    })
+}
+
+proptest! {
+    #[test]
+    fn applying_a_plan_reaches_what_is_wanted(wanted in any_wanted(), seen in any_state()) {
+        let mut state = seen;
+        for change in plan(&wanted, &state) {
+            state.apply(&change);
+        }
+        prop_assert_eq!(state, wanted.state());
+    }
+
+    #[test]
+    fn nothing_is_planned_where_all_is_as_wanted(wanted in any_wanted()) {
+        prop_assert_eq!(plan(&wanted, &wanted.state()), []);
+    }
+
+    #[test]
+    fn at_each_step_an_address_taken_has_its_complete_services(wanted in any_wanted(), seen in any_state()) {
+        let mut state = seen.clone();
+        for change in plan(&wanted, &seen) {
+            state.apply(&change);
+            if let Change::TakeAddress(address) = &change {
+                let holding = wanted.holdings.iter().find(|holding| holding.addresses.contains(address)).unwrap();
+                for service in &holding.services {
+                    prop_assert_eq!(state.services.get(&service.key), Some(service));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_service_is_dismantled_while_an_unwanted_address_is_still_there(wanted in any_wanted(), seen in any_state()) {
+        let mut state = seen.clone();
+        let target = wanted.state();
+        for change in plan(&wanted, &seen) {
+            if let Change::RemoveService(_) = change {
+                prop_assert!(state.addresses.is_subset(&target.addresses));
+            }
+            state.apply(&change);
+        }
+    }
+
+    #[test]
+    fn a_plan_touches_only_what_differs(wanted in any_wanted(), seen in any_state()) {
+        let target = wanted.state();
+        for change in plan(&wanted, &seen) {
+            let untouched = match &change {
+                Change::LeaveAddress(address) => target.addresses.contains(address),
+                Change::TakeAddress(address) => seen.addresses.contains(address),
+                Change::AddService(service) | Change::EditService(service) => {
+                    seen.services.get(&service.key) == Some(service)
+                }
+                Change::AddDestination(key, ..) | Change::EditDestination(key, ..)
+                | Change::RemoveDestination(key, _) => seen.services.get(key) == target.services.get(key),
+                Change::RemoveService(key) => target.services.contains_key(key),
+            };
+            prop_assert!(!untouched, "{change}");
+        }
+    }
+}
+
+#[test]
+fn the_addresses_of_a_small_table_do_not_wait_for_a_large_one() {
+    let service = |port: u16, servers: u8| {
+        let destination = Destination { weight: Weight::DEFAULT, forwarding: Forwarding::Nat };
+        let destinations = (0..servers).map(|last| (SocketAddr::from(([10, 78, 0, last], 80)), destination));
+        Arc::new(Service {
+            key: ServiceKey::Address { protocol: Protocol::Tcp, address: ([10, 77, 0, 50], port).into() },
+            scheduler: Scheduler::Wlc,
+            flags: BTreeSet::new(),
+            persistence: None,
+            destinations: destinations.collect(),
+        })
+    };
+    let address = |last: u8| InterfaceAddress {
+        interface: InterfaceName::new("eth0").unwrap(),
+        address: [10, 77, 0, last].into(),
+        prefix_length: 24,
+    };
+    let holding = |last: u8, port: u16, servers: u8| Holding {
+        addresses: BTreeSet::from([address(last)]),
+        services: vec![service(port, servers)],
+    };
+    let wanted = Wanted { holdings: vec![holding(1, 80, 200), holding(2, 81, 1)] };
+    let taken: Vec<_> = plan(&wanted, &HostState::default())
+        .into_iter()
+        .enumerate()
+        .filter(|(_, change)| matches!(change, Change::TakeAddress(_)))
+        .collect();
+    assert_eq!(taken, [(2, Change::TakeAddress(address(2))), (204, Change::TakeAddress(address(1)))]);
+}
