@@ -56,6 +56,13 @@ pub struct VirtualRouterConfig {
     pub announcements: Announcements,
 }
 
+impl VirtualRouterConfig {
+    /// Returns every address that moves with this virtual router, advertised or not.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses.iter().chain(&self.unadvertised)
+    }
+}
+
 /// Whom a virtual router advertises to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
