@@ -1,1 +1,313 @@
 //! Every virtual server of a node: health, weights, the tables the kernel should hold.
+//!
+//! 1. Make [`Pools`] from the configuration and hand it [`PoolInput::Start`].
+//! 2. Carry out what it answers: ask each [`ProbeRequest`]'s real server and bring what came of it back as
+//!    [`PoolInput::Probed`], under the same id; tell each [`Report`].
+//! 3. Come back with [`PoolInput::Deadline`] when [`Pools::next_deadline`] has come.
+//! 4. After [`PoolOutput::TablesChanged`] fetch [`Pools::tables`]. Several inputs may be handled before: the tables are
+//!    put together when they are asked for, from what changed since the last time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monotonic::Instant;
+use virtual_server::health::{Check, Health, Roster};
+pub use virtual_server::health::{Outcome, ProbeId};
+use virtual_server::pool::PoolChange;
+use virtual_server::service::ServiceKey;
+
+use crate::config::{Config, VirtualServerConfig};
+use crate::host_state::{FollowingService, Tables};
+use crate::name::ServerName;
+use crate::report::Report;
+use crate::status::PoolsStatus;
+
+mod virtual_server_state;
+
+use virtual_server_state::VirtualServerState;
+
+/// How often at most probes that this node could not carry out are reported.
+pub const INCONCLUSIVE_REPORT_GAP: Duration = Duration::from_secs(60);
+
+/// Something that happened to the virtual servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolInput {
+    /// The node starts.
+    Start,
+    /// The moment of [`Pools::next_deadline`] has come.
+    Deadline,
+    /// A probe is over.
+    Probed {
+        /// The id of its request.
+        probe: ProbeId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The configuration was replaced.
+    Reload(Arc<Config>),
+}
+
+/// Something to be done for the virtual servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolOutput {
+    /// Ask a real server.
+    Probe(ProbeRequest),
+    /// [`Pools::tables`] has another answer.
+    TablesChanged,
+    /// Tell the operator.
+    Report(Report),
+}
+
+/// A question to a real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeRequest {
+    /// Under which name the outcome is to be handed back.
+    pub id: ProbeId,
+    /// Whom to ask.
+    pub target: SocketAddr,
+    /// What to ask, and how long to wait for the answer.
+    pub check: Arc<Check>,
+}
+
+/// Every virtual server of a node.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    config: Arc<Config>,
+    servers: BTreeMap<ServerName, VirtualServerState>,
+    roster: Roster,
+    checks: BTreeMap<ProbeId, CheckedServer>,
+    timers: BTreeSet<(Instant, ProbeId)>,
+    tables: Arc<Tables>,
+    /// The virtual servers whose services in [`Self::tables`] may be out of date.
+    stale: BTreeSet<ServerName>,
+    /// The services in [`Self::tables`] whose virtual server is gone or may have dropped them.
+    withdrawn: BTreeSet<ServiceKey>,
+    inconclusive_reported: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct CheckedServer {
+    server: ServerName,
+    real_server: SocketAddr,
+}
+
+impl Pools {
+    /// Returns the virtual servers of this configuration, none of them under way before [`PoolInput::Start`].
+    pub fn new(config: Arc<Config>) -> Self {
+        Self {
+            config,
+            servers: BTreeMap::new(),
+            roster: Roster::default(),
+            checks: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            tables: Arc::default(),
+            stale: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
+            inconclusive_reported: None,
+        }
+    }
+
+    /// Takes one input and returns what is to be done, in this order.
+    ///
+    /// Outcomes of checks that are gone are ignored.
+    #[must_use]
+    pub fn handle(&mut self, input: PoolInput, now: Instant) -> Vec<PoolOutput> {
+        match input {
+            PoolInput::Start => self.reconfigure(now),
+            PoolInput::Deadline => self.start_probes(now),
+            PoolInput::Probed { probe, outcome } => self.finish_probe(probe, outcome, now),
+            PoolInput::Reload(config) => {
+                self.config = config;
+                self.reconfigure(now)
+            }
+        }
+    }
+
+    /// Returns when the next probe is to start.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|&(at, _)| at)
+    }
+
+    /// Returns the services of all virtual servers with the real servers that are to serve.
+    ///
+    /// What is as it was is the same [`Arc`] as before: the whole, and each service in it.
+    pub fn tables(&mut self) -> Arc<Tables> {
+        self.refresh_tables();
+        self.tables.clone()
+    }
+
+    /// Returns how everything is.
+    pub fn status(&self) -> PoolsStatus {
+        let virtual_servers =
+            self.servers.iter().map(|(name, server)| (name.clone(), server.status())).collect();
+        PoolsStatus { virtual_servers }
+    }
+
+    fn reconfigure(&mut self, now: Instant) -> Vec<PoolOutput> {
+        self.roster.begin_group();
+        let mut outputs = Vec::new();
+        let config = self.config.clone();
+        let mut before = std::mem::take(&mut self.servers);
+        for (name, wanted) in &config.virtual_servers {
+            let server = match before.remove(name) {
+                Some(server) if server.config() == wanted => server,
+                Some(server) => self.change(name, server, wanted, now, &mut outputs),
+                None => self.admit(name, wanted, now, &mut outputs),
+            };
+            self.servers.insert(name.clone(), server);
+        }
+        for server in before.into_values() {
+            self.forget(&server);
+        }
+        if self.refresh_tables() == Refreshed::Changed {
+            outputs.push(PoolOutput::TablesChanged);
+        }
+        outputs
+    }
+
+    fn admit(
+        &mut self,
+        name: &ServerName,
+        config: &Arc<VirtualServerConfig>,
+        now: Instant,
+        outputs: &mut Vec<PoolOutput>,
+    ) -> VirtualServerState {
+        let (server, changes) = VirtualServerState::new(config.clone(), &mut self.roster, now);
+        outputs.extend(reports(name, &server, changes).map(PoolOutput::Report));
+        self.enter(name, &server);
+        server
+    }
+
+    fn change(
+        &mut self,
+        name: &ServerName,
+        mut server: VirtualServerState,
+        config: &Arc<VirtualServerConfig>,
+        now: Instant,
+        outputs: &mut Vec<PoolOutput>,
+    ) -> VirtualServerState {
+        self.forget(&server);
+        let changes = server.reconfigure(config.clone(), &mut self.roster, now);
+        outputs.extend(reports(name, &server, changes).map(PoolOutput::Report));
+        self.enter(name, &server);
+        server
+    }
+
+    fn enter(&mut self, name: &ServerName, server: &VirtualServerState) {
+        for (real_server, health) in server.checks() {
+            self.checks.insert(health.id(), CheckedServer { server: name.clone(), real_server });
+            self.timers.extend(timer(health));
+        }
+        self.stale.insert(name.clone());
+    }
+
+    fn forget(&mut self, server: &VirtualServerState) {
+        for (_, health) in server.checks() {
+            self.checks.remove(&health.id());
+            if let Some(timer) = timer(health) {
+                self.timers.remove(&timer);
+            }
+        }
+        self.withdrawn.extend(server.keys());
+    }
+
+    fn start_probes(&mut self, now: Instant) -> Vec<PoolOutput> {
+        let mut outputs = Vec::new();
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            let Some((server, real_server)) = self.checked(id) else { continue };
+            if let Some(health) = server.start_probe(real_server, now) {
+                let check = health.check().clone();
+                outputs.push(PoolOutput::Probe(ProbeRequest { id, target: real_server, check }));
+            }
+        }
+        outputs
+    }
+
+    fn finish_probe(&mut self, id: ProbeId, outcome: Outcome, now: Instant) -> Vec<PoolOutput> {
+        let Some(CheckedServer { server: name, real_server }) = self.checks.get(&id).cloned() else {
+            return Vec::new();
+        };
+        let inconclusive = self.report_inconclusive(&name, real_server, &outcome, now);
+        let Some((server, _)) = self.checked(id) else { return Vec::new() };
+        let changes = server.finish_probe(real_server, outcome, now);
+        let timer = server.health(real_server).and_then(timer);
+        let tables_changed = changes.contains(&PoolChange::Destinations);
+        let mut outputs: Vec<_> =
+            inconclusive.into_iter().chain(reports(&name, server, changes)).map(PoolOutput::Report).collect();
+        self.timers.extend(timer);
+        if tables_changed {
+            self.stale.insert(name);
+            outputs.push(PoolOutput::TablesChanged);
+        }
+        outputs
+    }
+
+    fn report_inconclusive(
+        &mut self,
+        server: &ServerName,
+        real_server: SocketAddr,
+        outcome: &Outcome,
+        now: Instant,
+    ) -> Option<Report> {
+        let reason = match outcome {
+            Outcome::Good | Outcome::Bad(_) => return None,
+            Outcome::Inconclusive(reason) => reason.clone(),
+        };
+        if self.inconclusive_reported.is_some_and(|last| now - last < INCONCLUSIVE_REPORT_GAP) {
+            return None;
+        }
+        self.inconclusive_reported = Some(now);
+        Some(Report::ProbeInconclusive { server: server.clone(), real_server, reason })
+    }
+
+    fn checked(&mut self, id: ProbeId) -> Option<(&mut VirtualServerState, SocketAddr)> {
+        let CheckedServer { server, real_server } = self.checks.get(&id)?;
+        Some((self.servers.get_mut(server)?, *real_server))
+    }
+
+    fn refresh_tables(&mut self) -> Refreshed {
+        if self.stale.is_empty() && self.withdrawn.is_empty() {
+            return Refreshed::Same;
+        }
+        let mut tables = Tables::clone(&self.tables);
+        for key in std::mem::take(&mut self.withdrawn) {
+            tables.0.remove(&key);
+        }
+        for name in std::mem::take(&mut self.stale) {
+            let server =
+                self.servers.get_mut(&name).expect("a stale virtual server is one of the configuration");
+            tables.0.extend(server.refresh_services());
+        }
+        if tables == *self.tables {
+            return Refreshed::Same;
+        }
+        self.tables = Arc::new(tables);
+        Refreshed::Changed
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refreshed {
+    Same,
+    Changed,
+}
+
+fn reports(
+    name: &ServerName,
+    server: &VirtualServerState,
+    changes: impl IntoIterator<Item = PoolChange>,
+) -> impl Iterator<Item = Report> {
+    changes.into_iter().filter_map(move |change| server.report(name, change))
+}
+
+fn timer(health: &Health) -> Option<(Instant, ProbeId)> {
+    health.next_probe().map(|at| (at, health.id()))
+}
+
+#[cfg(test)]
+mod tests;

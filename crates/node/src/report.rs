@@ -165,6 +165,16 @@ pub enum Report {
         /// Its share from now on.
         to: Weight,
     },
+    /// A check could not be carried out for a reason of this node's own, such as a lack of file descriptors; no verdict
+    /// moves by it. At most one a minute.
+    ProbeInconclusive {
+        /// The virtual server.
+        server: ServerName,
+        /// The real server that was to be asked.
+        real_server: SocketAddr,
+        /// What this node lacked.
+        reason: String,
+    },
     /// The kernel's table for a service is as wanted after it was not.
     TableComplete {
         /// The service.
