@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod child;
 mod cidr;
 mod command;
 mod error;
 mod fault;
+pub mod kernel;
 
 mod namespace;
 mod observe;

@@ -1,24 +1,21 @@
 //! A daemon that runs inside a namespace.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 
-use crate::{Error, Result, command, wait_until};
+use crate::child::Child;
+use crate::{Error, Result, wait_until};
 
 /// A running program whose output goes to a log file.
 ///
 /// When it is dropped it is killed; the log is printed first if a test is failing.
 #[derive(Debug)]
 pub struct Process {
-    name: String,
     child: Child,
-    descriptor: OwnedFd,
     log: PathBuf,
 }
 
@@ -26,23 +23,15 @@ impl Process {
     /// Starts a program in the namespace of the calling thread.
     pub(crate) fn start(name: String, command: &mut Command) -> Result<Self> {
         let log = unused_path(&name);
-        let written = |file: &File| file.try_clone();
         let file = File::create(&log).map_err(Error::system(format!("create {}", log.display())))?;
-        let other = written(&file).map_err(Error::system(format!("open {} twice", log.display())))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(other)
-            .spawn()
-            .map_err(|source| Error::Start { command: command::line(command), source })?;
-        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
-            .map_err(|source| Error::system(format!("watch process {name}"))(source.into()))?;
-        Ok(Self { name, child, descriptor, log })
+        let other = file.try_clone().map_err(Error::system(format!("open {} twice", log.display())))?;
+        let child = Child::spawn(name, command.stdin(Stdio::null()).stdout(file).stderr(other))?;
+        Ok(Self { child, log })
     }
 
     /// The process id.
     pub fn id(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.child.id()
     }
 
     /// Everything it has written to its standard output and standard error so far.
@@ -60,16 +49,16 @@ impl Process {
     /// # Errors
     /// When it has not within the limit, or ends without having written it.
     pub fn wait_for_log(&mut self, text: &str, limit: Duration) -> Result<()> {
-        let what = format!("`{text}` in the log of {}", self.name);
+        let what = format!("`{text}` in the log of {}", self.child.name());
         let mut ended = false;
         let seen = wait_until(&what, limit, || {
             // The order matters: what is written before the end is seen in the look after the end.
-            ended = self.ended()?.is_some();
+            ended = self.child.ended()?.is_some();
             Ok(self.log().contains(text) || ended)
         });
         if seen.is_ok() && !self.log().contains(text) {
             let reason = format!("it ended without writing `{text}`:\n{}", self.log());
-            return Err(Error::Answer { command: self.name.clone(), reason });
+            return Err(Error::Answer { command: self.child.name().to_owned(), reason });
         }
         seen.map(drop)
     }
@@ -79,7 +68,7 @@ impl Process {
     /// # Errors
     /// When the operating system cannot say.
     pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.ended()?.is_none())
+        Ok(self.child.ended()?.is_none())
     }
 
     /// Sends a signal; one to a process that has ended is no error.
@@ -87,10 +76,7 @@ impl Process {
     /// # Errors
     /// When the operating system refuses.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        match pidfd_send_signal(&self.descriptor, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(source) => Err(Error::system(format!("send {signal:?} to {}", self.name))(source.into())),
-        }
+        self.child.signal(signal)
     }
 
     /// Stops it where it stands, as a stalled machine would (SIGSTOP).
@@ -114,8 +100,7 @@ impl Process {
     /// # Errors
     /// When the operating system refuses.
     pub fn kill(&mut self) -> Result<ExitStatus> {
-        self.signal(Signal::KILL)?;
-        self.child.wait().map_err(Error::system(format!("wait for {}", self.name)))
+        self.child.kill()
     }
 
     /// Asks it to end (SIGTERM) and waits for that.
@@ -132,24 +117,7 @@ impl Process {
     /// # Errors
     /// When it has not ended within the limit.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).expect("limits are far below 2^63 seconds");
-            let ended = PollFlags::IN;
-            match poll(&mut [PollFd::new(&self.descriptor, ended)], Some(&timeout)) {
-                Ok(0) => return Err(Error::TimedOut { what: format!("The end of {}", self.name), limit }),
-                Ok(_) => {
-                    return self.child.wait().map_err(Error::system(format!("wait for {}", self.name)));
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(source) => return Err(Error::system(format!("wait for {}", self.name))(source.into())),
-            }
-        }
-    }
-
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().map_err(Error::system(format!("ask about {}", self.name)))
+        self.child.wait(limit)
     }
 }
 
@@ -159,7 +127,7 @@ impl Drop for Process {
             eprintln!("lab: {error}");
         }
         if std::thread::panicking() {
-            eprintln!("--- log of {}\n{}---", self.name, self.log());
+            eprintln!("--- log of {}\n{}---", self.child.name(), self.log());
         }
         // A log that cannot be removed is only litter in the temporary folder.
         let _ = fs::remove_file(&self.log);
