@@ -61,6 +61,14 @@ impl VirtualRouterConfig {
     pub fn all_addresses(&self) -> impl Iterator<Item = &InterfaceAddress> {
         self.addresses.iter().chain(&self.unadvertised)
     }
+
+    /// Tells whether both are the same election on the same segment, so that one can take the other's place without
+    /// leaving its state.
+    pub fn is_same_election(&self, other: &Self) -> bool {
+        (&self.interface, self.vrid, self.version, self.family)
+            == (&other.interface, other.vrid, other.version, other.family)
+            && std::mem::discriminant(&self.transport) == std::mem::discriminant(&other.transport)
+    }
 }
 
 /// Whom a virtual router advertises to.

@@ -29,7 +29,7 @@ mod virtual_server_state;
 use virtual_server_state::VirtualServerState;
 
 /// How often at most probes that this node could not carry out are reported.
-pub const INCONCLUSIVE_REPORT_GAP: Duration = Duration::from_secs(60);
+pub const INCONCLUSIVE_REPORT_GAP: Duration = Duration::from_mins(1);
 
 /// Something that happened to the virtual servers.
 #[derive(Clone, Debug, PartialEq, Eq)]

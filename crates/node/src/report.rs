@@ -30,7 +30,7 @@ pub enum Report {
         /// Why.
         cause: BecomeBackupCause,
     },
-    /// A virtual router stopped taking part in a way that was asked for.
+    /// A virtual router takes part no longer.
     RouterStopped {
         /// The virtual router.
         router: RouterName,

@@ -1,8 +1,301 @@
 //! Every virtual router of a node and what they need from each other.
 
-/// Why a virtual router cannot take part.
+mod announcing;
+mod fault;
+mod group;
+mod hearing;
+mod holding;
+mod member;
+mod quiet;
+mod taking_part;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use monotonic::Instant;
+use vrrp::RouterEvent;
+
+use self::announcing::Announcing;
+pub use self::fault::Fault;
+use self::group::Groups;
+use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
+use self::member::{Member, Standing};
+use self::quiet::Quiet;
+use crate::config::{Config, InterfaceAddress};
+use crate::host_state::Roles;
+use crate::link::{LinkEvent, LinkState};
+use crate::name::{GroupName, InterfaceName, RouterName};
+use crate::reception::{Datagram, Segment};
+use crate::reconciliation::Reconciliation;
+use crate::report::Report;
+use crate::status::RoutersStatus;
+use crate::timers::Timers;
+
+/// What can happen to the virtual routers of a node.
+#[derive(Clone, Debug)]
+pub enum RoutersInput<'a> {
+    /// The interfaces are known: take part.
+    Start,
+    /// [`Routers::next_deadline`] has come, perhaps long ago.
+    Deadline,
+    /// A packet came in.
+    Datagram(Datagram<'a>),
+    /// A network interface changed.
+    Link(LinkEvent),
+    /// The kernel was worked on.
+    Reconciled(Reconciliation),
+    /// Another configuration holds from now on.
+    Reload(Arc<Config>),
+    /// Hand everything over and end.
+    Shutdown,
+}
+
+/// What the virtual routers of a node want done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The interface is missing or down.
-    InterfaceDown,
+pub enum RoutersOutput {
+    /// Send a packet.
+    Send(Transmission),
+    /// Announce a virtual address.
+    Announce(Announcement),
+    /// [`Routers::roles`] has changed.
+    RolesChanged,
+    /// Tell the operator.
+    Report(Report),
+    /// All is said that had to be: clean the kernel and end.
+    Exit,
+}
+
+/// A packet to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmission {
+    /// The interface to send it through.
+    pub interface: InterfaceName,
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// What follows the IP header.
+    pub payload: Arc<[u8]>,
+}
+
+/// Frames that tell the neighbours where a virtual address is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// What is announced.
+    pub address: InterfaceAddress,
+    /// The number of the interface to send through.
+    pub link: u32,
+    /// The whole Ethernet frame.
+    pub frame: Vec<u8>,
+    /// How often to send it.
+    pub count: u8,
+}
+
+/// Every virtual router of a node.
+#[derive(Clone, Debug)]
+pub struct Routers {
+    config: Arc<Config>,
+    phase: Phase,
+    members: BTreeMap<RouterName, Member>,
+    by_vrid: BTreeMap<(Segment, u8), RouterName>,
+    groups: Groups,
+    links: BTreeMap<InterfaceName, LinkState>,
+    timers: Timers<Timer>,
+    announcing: Announcing,
+    refused: BTreeMap<RouterName, Refused>,
+    roles: Arc<Roles>,
+    roles_age: RolesAge,
+    told: Quiet<(Option<RouterName>, Segment, &'static str)>,
+    unknown_vrid: u64,
+}
+
+/// Whether [`Routers::roles`] may differ from what it was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RolesAge {
+    Fresh,
+    Stale,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Stopped,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A virtual router's own deadline.
+    Router(RouterName),
+    /// The moment at which every waiting member of a sync group may claim.
+    Group(GroupName),
+    /// The end of the patience with a kernel that refuses an address.
+    Patience(RouterName),
+    /// The end of the penalty for it.
+    Penalty(RouterName),
+}
+
+impl Routers {
+    /// Returns the virtual routers of this configuration; they take no part yet.
+    pub fn new(config: Arc<Config>, now: Instant) -> Self {
+        let mut routers = Self {
+            config: Arc::clone(&config),
+            phase: Phase::Waiting,
+            members: BTreeMap::new(),
+            by_vrid: BTreeMap::new(),
+            groups: Groups::default(),
+            links: BTreeMap::new(),
+            timers: Timers::default(),
+            announcing: Announcing::default(),
+            refused: BTreeMap::new(),
+            roles: Arc::default(),
+            roles_age: RolesAge::Fresh,
+            told: Quiet::default(),
+            unknown_vrid: 0,
+        };
+        routers.adopt(config, now);
+        routers
+    }
+
+    /// Returns when [`RoutersInput::Deadline`] is wanted.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.timers.next(), self.announcing.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Returns which virtual routers are Active and the addresses that they should hold.
+    pub fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.roles)
+    }
+
+    /// Returns where advertisements have to be listened for.
+    pub fn segments(&self) -> BTreeSet<Segment> {
+        self.members.values().map(Member::segment).collect()
+    }
+
+    /// Returns what an operator sees of the virtual routers.
+    pub fn status(&self) -> RoutersStatus {
+        let virtual_routers =
+            self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
+        RoutersStatus { virtual_routers, unknown_vrid: self.unknown_vrid }
+    }
+
+    /// Takes one input and answers with what is to be done.
+    #[must_use]
+    pub fn handle(&mut self, input: RoutersInput<'_>, now: Instant) -> Vec<RoutersOutput> {
+        let mut outputs = Vec::new();
+        match input {
+            RoutersInput::Start => {
+                self.phase = Phase::Running;
+                self.evaluate_all(now, &mut outputs);
+            }
+            RoutersInput::Deadline => self.fire(now, &mut outputs),
+            RoutersInput::Datagram(datagram) => self.hear(&datagram, now, &mut outputs),
+            RoutersInput::Link(event) => self.follow_link(event, now, &mut outputs),
+            RoutersInput::Reconciled(reconciliation) => self.reconciled(reconciliation, now, &mut outputs),
+            RoutersInput::Reload(config) => self.reload(config, now, &mut outputs),
+            RoutersInput::Shutdown => self.shut_down(now, &mut outputs),
+        }
+        self.publish_roles(&mut outputs);
+        outputs
+    }
+
+    fn fire(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Router(name) => self.step(&name, RouterEvent::Deadline, now, outputs),
+                Timer::Group(group) => {
+                    for name in self.groups.members(&group) {
+                        self.step(&name, RouterEvent::Deadline, now, outputs);
+                    }
+                }
+                Timer::Patience(name) => {
+                    if let Some(refused) = self.refused.get_mut(&name) {
+                        refused.consequence = Consequence::Penalty;
+                    }
+                    self.timers.set(Timer::Penalty(name.clone()), Some(now + REFUSAL_PENALTY));
+                    self.evaluate(&name, now, outputs);
+                }
+                Timer::Penalty(name) => {
+                    self.refused.remove(&name);
+                    self.evaluate(&name, now, outputs);
+                }
+            }
+        }
+        outputs.extend(self.announcing.due(&self.links, now).into_iter().map(RoutersOutput::Announce));
+    }
+
+    fn follow_link(&mut self, event: LinkEvent, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let LinkEvent { interface, state } = event;
+        match state {
+            Some(state) => self.links.insert(interface.clone(), state),
+            None => self.links.remove(&interface),
+        };
+        let touched: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| {
+                member.config.interface == interface
+                    || member.config.unadvertised.iter().any(|address| address.interface == interface)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        self.roles_age = RolesAge::Stale;
+        for name in touched {
+            self.evaluate(&name, now, outputs);
+        }
+    }
+
+    fn reload(&mut self, config: Arc<Config>, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let old = Arc::clone(&self.config);
+        for (name, before) in &old.virtual_routers {
+            let is_same =
+                config.virtual_routers.get(name).is_some_and(|after| before.is_same_election(after));
+            if !is_same {
+                self.stop(name, Standing::Idle, now, outputs);
+                self.forget(name);
+            }
+        }
+        self.adopt(config, now);
+        self.evaluate_all(now, outputs);
+    }
+
+    /// Takes over which virtual routers there are; those that stay keep where they stand.
+    fn adopt(&mut self, config: Arc<Config>, now: Instant) {
+        self.groups = Groups::new(&config.sync_groups);
+        self.by_vrid.clear();
+        for (name, router) in &config.virtual_routers {
+            let group = self.groups.of(name);
+            let fresh = || Member::new(Arc::clone(router), group.clone(), now);
+            let member = self.members.entry(name.clone()).or_insert_with(fresh);
+            member.configure(Arc::clone(router), group.clone());
+            self.by_vrid.insert((member.segment(), router.vrid.get()), name.clone());
+        }
+        for group in self.config.sync_groups.keys() {
+            self.timers.set(Timer::Group(group.clone()), None);
+        }
+        self.roles_age = RolesAge::Stale;
+        self.config = config;
+    }
+
+    fn forget(&mut self, name: &RouterName) {
+        self.members.remove(name);
+        self.refused.remove(name);
+        for timer in
+            [Timer::Router(name.clone()), Timer::Patience(name.clone()), Timer::Penalty(name.clone())]
+        {
+            self.timers.set(timer, None);
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        self.phase = Phase::Stopped;
+        let names: Vec<_> = self.members.keys().cloned().collect();
+        for name in names {
+            self.stop(&name, Standing::Idle, now, outputs);
+        }
+        outputs.push(RoutersOutput::Exit);
+    }
 }

@@ -40,6 +40,8 @@ pub struct RouterStatus {
     pub addresses: Vec<InterfaceAddress>,
     /// What it has counted since the daemon started.
     pub counters: RouterCounters,
+    /// How many packets were refused, by reason.
+    pub refusals: BTreeMap<&'static str, u64>,
 }
 
 /// Where a virtual router stands, as an operator sees it.
@@ -74,8 +76,6 @@ pub struct RouterCounters {
     pub advertisements_sent: u64,
     /// Advertisements received that passed every check.
     pub advertisements_received: u64,
-    /// Packets refused.
-    pub advertisements_refused: u64,
     /// Times it became Active.
     pub became_active: u64,
     /// Times that somebody else had removed one of its addresses and it was put back.

@@ -16,6 +16,7 @@
 //!   +---------------+                       +---------------+
 //! ```
 
+use std::fmt;
 use std::net::IpAddr;
 
 use monotonic::Instant;
@@ -122,6 +123,27 @@ pub enum BecomeBackupCause {
     },
     /// It was told to give the role up.
     Released,
+}
+
+impl fmt::Display for BecomeActiveCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Owner => "it owns the addresses",
+            Self::ActiveDown => "no Active was heard for three intervals and the skew time",
+            Self::ActiveReleased => "the Active released the role",
+            Self::Preempting => "only Actives of lower priority were heard",
+        })
+    }
+}
+
+impl fmt::Display for BecomeBackupCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => formatter.write_str("it has just started"),
+            Self::Outranked { by, priority } => write!(formatter, "{by} is Active with priority {priority}"),
+            Self::Released => formatter.write_str("it released the role"),
+        }
+    }
 }
 
 /// What a virtual router wants done, in this order.

@@ -1,0 +1,132 @@
+//! The virtual routers and the virtual servers of a node together.
+//!
+//! The daemon runs [`Routers`] and [`Pools`] on threads of their own; here they stand side by side, for the simulator
+//! and as the one place that shows the whole.
+
+use std::sync::Arc;
+
+use monotonic::Instant;
+
+use crate::config::Config;
+use crate::host_state::Wanted;
+use crate::link::LinkEvent;
+use crate::pools::{Outcome, PoolInput, PoolOutput, Pools, ProbeId, ProbeRequest};
+use crate::reception::Datagram;
+use crate::reconciliation::Reconciliation;
+use crate::report::Report;
+use crate::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
+use crate::status::{PoolsStatus, RoutersStatus};
+
+/// What can happen to a node.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// The interfaces are known: take part.
+    Start,
+    /// [`Node::next_deadline`] has come, perhaps long ago.
+    Deadline,
+    /// A packet came in.
+    Datagram(Datagram<'a>),
+    /// A network interface changed.
+    Link(LinkEvent),
+    /// A probe is over.
+    Probed {
+        /// The id of its request.
+        probe: ProbeId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The kernel was worked on.
+    Reconciled(Reconciliation),
+    /// Another configuration holds from now on.
+    Reload(Arc<Config>),
+    /// Hand everything over and end.
+    Shutdown,
+}
+
+/// What a node wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a packet.
+    Send(Transmission),
+    /// Announce a virtual address.
+    Announce(Announcement),
+    /// [`Node::wanted`] has changed.
+    Reconcile,
+    /// Ask a real server.
+    Probe(ProbeRequest),
+    /// Tell the operator.
+    Report(Report),
+    /// All is said that had to be: clean the kernel and end.
+    Exit,
+}
+
+/// One machine's brain.
+#[derive(Clone, Debug)]
+pub struct Node {
+    routers: Routers,
+    pools: Pools,
+}
+
+impl Node {
+    /// Returns a node of this configuration that does nothing yet.
+    pub fn new(config: Arc<Config>, now: Instant) -> Self {
+        Self { routers: Routers::new(Arc::clone(&config), now), pools: Pools::new(config) }
+    }
+
+    /// Returns when [`Input::Deadline`] is wanted.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.routers.next_deadline(), self.pools.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Returns what the kernel should hold: a function of configuration, roles and health.
+    pub fn wanted(&mut self) -> Wanted {
+        Wanted::new(&self.routers.roles(), &self.pools.tables())
+    }
+
+    /// Returns what an operator sees of the node.
+    pub fn status(&self) -> (RoutersStatus, PoolsStatus) {
+        (self.routers.status(), self.pools.status())
+    }
+
+    /// Takes one input and answers with what is to be done.
+    #[must_use]
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Output> {
+        let (to_routers, to_pools) = match input {
+            Input::Start => (Some(RoutersInput::Start), Some(PoolInput::Start)),
+            Input::Deadline => (Some(RoutersInput::Deadline), Some(PoolInput::Deadline)),
+            Input::Datagram(datagram) => (Some(RoutersInput::Datagram(datagram)), None),
+            Input::Link(event) => (Some(RoutersInput::Link(event)), None),
+            Input::Probed { probe, outcome } => (None, Some(PoolInput::Probed { probe, outcome })),
+            Input::Reconciled(outcome) => (Some(RoutersInput::Reconciled(outcome)), None),
+            Input::Reload(config) => {
+                (Some(RoutersInput::Reload(Arc::clone(&config))), Some(PoolInput::Reload(config)))
+            }
+            Input::Shutdown => (Some(RoutersInput::Shutdown), None),
+        };
+        let from_routers = to_routers.map(|input| self.routers.handle(input, now)).unwrap_or_default();
+        let from_pools = to_pools.map(|input| self.pools.handle(input, now)).unwrap_or_default();
+        from_routers.into_iter().map(Output::from).chain(from_pools.into_iter().map(Output::from)).collect()
+    }
+}
+
+impl From<RoutersOutput> for Output {
+    fn from(output: RoutersOutput) -> Self {
+        match output {
+            RoutersOutput::Send(transmission) => Self::Send(transmission),
+            RoutersOutput::Announce(announcement) => Self::Announce(announcement),
+            RoutersOutput::RolesChanged => Self::Reconcile,
+            RoutersOutput::Report(report) => Self::Report(report),
+            RoutersOutput::Exit => Self::Exit,
+        }
+    }
+}
+
+impl From<PoolOutput> for Output {
+    fn from(output: PoolOutput) -> Self {
+        match output {
+            PoolOutput::Probe(request) => Self::Probe(request),
+            PoolOutput::TablesChanged => Self::Reconcile,
+            PoolOutput::Report(report) => Self::Report(report),
+        }
+    }
+}

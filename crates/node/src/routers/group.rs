@@ -1,0 +1,62 @@
+//! Sync groups: virtual routers that are all Active on this node or none is.
+//!
+//! A member whose timer ran out waits as a Backup until the timer of every other member that is a Backup has run out
+//! too; then they claim together. One that has to yield makes the others release, and one that cannot take part keeps
+//! the others from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use monotonic::Instant;
+use vrrp::State;
+
+use super::member::Member;
+use crate::name::{GroupName, RouterName};
+
+/// Which virtual routers move together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Groups {
+    members: BTreeMap<GroupName, BTreeSet<RouterName>>,
+    group_of: BTreeMap<RouterName, GroupName>,
+}
+
+impl Groups {
+    pub(super) fn new(members: &BTreeMap<GroupName, BTreeSet<RouterName>>) -> Self {
+        let pairs =
+            members.iter().flat_map(|(group, names)| names.iter().map(|name| (name.clone(), group.clone())));
+        Self { members: members.clone(), group_of: pairs.collect() }
+    }
+
+    pub(super) fn of(&self, name: &RouterName) -> Option<GroupName> {
+        self.group_of.get(name).cloned()
+    }
+
+    pub(super) fn members(&self, group: &GroupName) -> BTreeSet<RouterName> {
+        self.members.get(group).cloned().unwrap_or_default()
+    }
+
+    /// Returns the virtual routers that move together with this one, itself included.
+    pub(super) fn together_with(&self, name: &RouterName) -> BTreeSet<RouterName> {
+        match self.group_of.get(name) {
+            Some(group) => self.members(group),
+            None => BTreeSet::from([name.clone()]),
+        }
+    }
+
+    /// Returns when the last of the group's waiting members may claim, with which all of them do.
+    pub(super) fn claim_at(
+        &self,
+        group: &GroupName,
+        members: &BTreeMap<RouterName, Member>,
+    ) -> Option<Instant> {
+        let states = self.members.get(group)?.iter().map(|name| members.get(name).and_then(Member::state));
+        let mut claim = None;
+        for state in states {
+            match state? {
+                State::Initialize => return None,
+                State::Backup { active_down_at, .. } => claim = claim.max(Some(active_down_at)),
+                State::Active { .. } => {}
+            }
+        }
+        claim
+    }
+}

@@ -1,0 +1,88 @@
+//! What becomes of a packet that came in.
+
+use std::net::IpAddr;
+
+use monotonic::Instant;
+use vrrp::{Family, Priority, RouterEvent};
+
+use super::member::Standing;
+use super::{Datagram, Routers, RoutersOutput, Segment};
+use crate::config::InterfaceAddress;
+use crate::name::RouterName;
+use crate::reception::{Rejection, receive};
+use crate::report::Report;
+
+impl Routers {
+    pub(super) fn hear(&mut self, datagram: &Datagram<'_>, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let segment = Segment { interface: datagram.interface.clone(), family: Family::of(datagram.source) };
+        let vrid = datagram.vrid().unwrap_or(0);
+        let Some((key, name)) = self.by_vrid.get_key_value(&(segment.clone(), vrid)) else {
+            self.unknown_vrid += 1;
+            let rejection = Rejection::UnknownVrid { vrid };
+            return self.tell_refusal(None, segment, datagram, rejection, now, outputs);
+        };
+        let (segment, name) = (key.0.clone(), name.clone());
+        let member = self.members.get_mut(&name).expect("every indexed virtual router is a member");
+        let Standing::Running(machine) = &member.standing else { return };
+        let source = machine.parameters().source;
+        match receive(datagram, &member.config, source) {
+            Ok(advertisement) => {
+                member.counters.advertisements_received += 1;
+                let from = datagram.source;
+                if !lists_same(&member.config.addresses, &advertisement.addresses)
+                    && self
+                        .told
+                        .lets_through((Some(name.clone()), segment.clone(), "address_list_differs"), now)
+                {
+                    outputs.push(RoutersOutput::Report(Report::AddressListDiffers {
+                        router: name.clone(),
+                        from,
+                    }));
+                }
+                if advertisement.interval != member.config.interval
+                    && advertisement.priority != Priority::RELEASE
+                    && self.told.lets_through((Some(name.clone()), segment, "interval_differs"), now)
+                {
+                    let theirs = advertisement.interval.duration();
+                    outputs.push(RoutersOutput::Report(Report::IntervalDiffers {
+                        router: name.clone(),
+                        from,
+                        theirs,
+                    }));
+                }
+                self.step(&name, RouterEvent::Heard { advertisement: &advertisement, from }, now, outputs);
+            }
+            Err(rejection) => {
+                *member.refusals.entry(rejection.reason()).or_default() += 1;
+                self.tell_refusal(Some(name), segment, datagram, rejection, now, outputs);
+            }
+        }
+    }
+
+    fn tell_refusal(
+        &mut self,
+        router: Option<RouterName>,
+        segment: Segment,
+        datagram: &Datagram<'_>,
+        rejection: Rejection,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let interface = segment.interface.clone();
+        if self.told.lets_through((router.clone(), segment, rejection.reason()), now) {
+            let from = datagram.source;
+            outputs.push(RoutersOutput::Report(Report::AdvertisementRefused {
+                interface,
+                router,
+                from,
+                rejection,
+            }));
+        }
+    }
+}
+
+fn lists_same(ours: &[InterfaceAddress], theirs: &[IpAddr]) -> bool {
+    ours.len() == theirs.len()
+        && (ours.iter().zip(theirs).all(|(ours, theirs)| ours.address == *theirs)
+            || ours.iter().all(|ours| theirs.contains(&ours.address)))
+}

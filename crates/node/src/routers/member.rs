@@ -1,0 +1,175 @@
+//! One virtual router of this node: its state machine while it can take part, and what is told of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use monotonic::Instant;
+use vrrp::{Parameters, Priority, RouterAction, RouterEvent, State, VirtualRouter, multicast_group};
+
+use super::fault::Fault;
+use super::{Segment, Transmission};
+use crate::config::{Transport, VirtualRouterConfig};
+use crate::name::GroupName;
+use crate::status::{RouterCounters, RouterState, RouterStatus};
+
+/// One virtual router of this node.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) config: Arc<VirtualRouterConfig>,
+    pub(super) group: Option<GroupName>,
+    pub(super) standing: Standing,
+    pub(super) since: Instant,
+    pub(super) reason: String,
+    pub(super) counters: RouterCounters,
+    pub(super) refusals: BTreeMap<&'static str, u64>,
+    /// What it sends while it is Active, made once and sent many times.
+    ready: Vec<Transmission>,
+}
+
+/// Whether a virtual router takes part in its election.
+#[derive(Clone, Debug)]
+pub(super) enum Standing {
+    /// It was not started yet, or was stopped.
+    Idle,
+    /// It cannot take part.
+    Faulted(Fault),
+    /// It takes part.
+    Running(VirtualRouter),
+}
+
+impl Member {
+    pub(super) fn new(config: Arc<VirtualRouterConfig>, group: Option<GroupName>, now: Instant) -> Self {
+        Self {
+            config,
+            group,
+            standing: Standing::Idle,
+            since: now,
+            reason: "not started yet".to_owned(),
+            counters: RouterCounters::default(),
+            refusals: BTreeMap::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    pub(super) fn segment(&self) -> Segment {
+        Segment { interface: self.config.interface.clone(), family: self.config.family }
+    }
+
+    /// Enters the election with this source, or takes over a changed configuration or source while in it.
+    pub(super) fn run(&mut self, source: IpAddr, now: Instant) -> Vec<RouterAction> {
+        let parameters = parameters(&self.config, source);
+        match &mut self.standing {
+            Standing::Running(machine) if *machine.parameters() == parameters => Vec::new(),
+            Standing::Running(machine) => {
+                machine.reconfigure(parameters, now);
+                self.ready.clear();
+                Vec::new()
+            }
+            Standing::Idle | Standing::Faulted(_) => {
+                self.standing = Standing::Running(VirtualRouter::new(parameters));
+                self.ready.clear();
+                self.handle(RouterEvent::Startup, now)
+            }
+        }
+    }
+
+    /// Leaves the election; it stands as it stood until it is told otherwise.
+    pub(super) fn stop(&mut self, now: Instant) -> Vec<RouterAction> {
+        self.handle(RouterEvent::Shutdown, now)
+    }
+
+    /// Takes over a configuration; the state machine hears of it with [`Self::run`].
+    pub(super) fn configure(&mut self, config: Arc<VirtualRouterConfig>, group: Option<GroupName>) {
+        if self.config != config {
+            self.ready.clear();
+        }
+        self.config = config;
+        self.group = group;
+    }
+
+    pub(super) fn handle(&mut self, event: RouterEvent<'_>, now: Instant) -> Vec<RouterAction> {
+        match &mut self.standing {
+            Standing::Running(machine) => machine.handle(event, now),
+            Standing::Idle | Standing::Faulted(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> Option<State> {
+        match &self.standing {
+            Standing::Running(machine) => Some(machine.state()),
+            Standing::Idle | Standing::Faulted(_) => None,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.state(), Some(State::Active { .. }))
+    }
+
+    /// Returns what to send for one advertisement of this priority.
+    pub(super) fn transmissions(&mut self, priority: Priority) -> Vec<Transmission> {
+        let Standing::Running(machine) = &self.standing else { return Vec::new() };
+        if priority != self.config.priority {
+            return transmissions(&self.config, machine, priority);
+        }
+        if self.ready.is_empty() {
+            self.ready = transmissions(&self.config, machine, priority);
+        }
+        self.ready.clone()
+    }
+
+    pub(super) fn status(&self) -> RouterStatus {
+        let state = match &self.standing {
+            Standing::Idle => RouterState::Initialize,
+            Standing::Faulted(_) => RouterState::Fault,
+            Standing::Running(machine) => match machine.state() {
+                State::Initialize => RouterState::Initialize,
+                State::Backup { .. } => RouterState::Backup,
+                State::Active { .. } => RouterState::Active,
+            },
+        };
+        RouterStatus {
+            state,
+            since: self.since,
+            reason: self.reason.clone(),
+            priority: self.config.priority,
+            interface: self.config.interface.clone(),
+            vrid: self.config.vrid,
+            sync_group: self.group.clone(),
+            addresses: self.config.all_addresses().cloned().collect(),
+            counters: self.counters,
+            refusals: self.refusals.clone(),
+        }
+    }
+}
+
+fn parameters(config: &VirtualRouterConfig, source: IpAddr) -> Parameters {
+    Parameters {
+        vrid: config.vrid,
+        version: config.version,
+        priority: config.priority,
+        interval: config.interval,
+        preemption: config.preemption,
+        source,
+        addresses: config.addresses.iter().map(|address| address.address).collect(),
+    }
+}
+
+fn transmissions(
+    config: &VirtualRouterConfig,
+    machine: &VirtualRouter,
+    priority: Priority,
+) -> Vec<Transmission> {
+    let advertisement = machine.advertisement(priority);
+    let source = machine.parameters().source;
+    let to = |destination| Transmission {
+        interface: config.interface.clone(),
+        source,
+        destination,
+        payload: advertisement.emit(source, destination, config.checksum).into(),
+    };
+    match &config.transport {
+        Transport::Multicast => vec![to(multicast_group(config.family))],
+        Transport::Unicast { peers, .. } => peers.iter().copied().map(to).collect(),
+    }
+}

@@ -1,0 +1,183 @@
+//! Who takes part in its election, and what follows from what the state machines ask for.
+
+use std::net::IpAddr;
+
+use monotonic::Instant;
+use vrrp::{BecomeBackupCause, RouterAction, RouterEvent};
+
+use super::member::Standing;
+use super::{Consequence, Fault, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, fault};
+use crate::name::RouterName;
+use crate::report::Report;
+
+impl Routers {
+    pub(super) fn evaluate_all(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let names: Vec<_> = self.members.keys().cloned().collect();
+        for name in names {
+            self.evaluate(&name, now, outputs);
+        }
+    }
+
+    /// Lets a virtual router take part or not, as its interfaces and its sync group allow.
+    pub(super) fn evaluate(&mut self, name: &RouterName, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        match self.phase {
+            Phase::Running => {}
+            Phase::Waiting | Phase::Stopped => return,
+        }
+        let together: Vec<_> = self
+            .groups
+            .together_with(name)
+            .into_iter()
+            .map(|name| (self.usable_source(&name), name))
+            .collect();
+        let culprit = together.iter().find(|(source, _)| source.is_err()).map(|(_, name)| name.clone());
+        for (source, name) in together {
+            match (source, &culprit) {
+                (Ok(source), None) => self.run(&name, source, now, outputs),
+                (Ok(_), Some(member)) => {
+                    self.fault(&name, Fault::SyncGroup { member: member.clone() }, now, outputs);
+                }
+                (Err(fault), _) => self.fault(&name, fault, now, outputs),
+            }
+        }
+    }
+
+    fn usable_source(&self, name: &RouterName) -> Result<IpAddr, Fault> {
+        match self.refused.get(name) {
+            Some(Refused { address, reason, consequence: Consequence::Penalty }) => {
+                Err(Fault::AddressRefused { address: address.clone(), reason: reason.clone() })
+            }
+            Some(Refused { consequence: Consequence::Patience, .. }) | None => {
+                fault::usable_source(&self.members[name].config, &self.links)
+            }
+        }
+    }
+
+    fn run(&mut self, name: &RouterName, source: IpAddr, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let member = self.members.get_mut(name).expect("only members are evaluated");
+        if let Standing::Faulted(_) = member.standing {
+            outputs.push(RoutersOutput::Report(Report::RouterRecovered { router: name.clone() }));
+        }
+        let actions = member.run(source, now);
+        self.follow_up(name, actions, now, outputs);
+    }
+
+    fn fault(&mut self, name: &RouterName, fault: Fault, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let member = self.members.get_mut(name).expect("only members are evaluated");
+        if matches!(&member.standing, Standing::Faulted(standing) if *standing == fault) {
+            return;
+        }
+        (member.since, member.reason) = (now, fault.to_string());
+        outputs.push(RoutersOutput::Report(Report::RouterFaulted {
+            router: name.clone(),
+            fault: fault.clone(),
+        }));
+        self.stop(name, Standing::Faulted(fault), now, outputs);
+    }
+
+    /// Lets one event come to a virtual router and follows up on all that it brings about.
+    pub(super) fn step(
+        &mut self,
+        name: &RouterName,
+        event: RouterEvent<'_>,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        let actions = member.handle(event, now);
+        self.follow_up(name, actions, now, outputs);
+    }
+
+    pub(super) fn stop(
+        &mut self,
+        name: &RouterName,
+        standing: Standing,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        // The last words are those of the configuration and source that it spoke with until now.
+        let actions = member.stop(now);
+        self.follow_up(name, actions, now, outputs);
+        let member = self.members.get_mut(name).expect("a member that stops stays one");
+        match (&member.standing, &standing) {
+            (Standing::Running(_), Standing::Idle) => {
+                (member.since, member.reason) = (now, "stopped".to_owned());
+                outputs.push(RoutersOutput::Report(Report::RouterStopped { router: name.clone() }));
+            }
+            (Standing::Running(_) | Standing::Idle | Standing::Faulted(_), _) => {}
+        }
+        member.standing = standing;
+        self.set_timers(name);
+    }
+
+    /// The kernel's answer no longer matters to a virtual router that has left the role.
+    fn end_patience(&mut self, name: &RouterName) {
+        self.roles_age = RolesAge::Stale;
+        if self.refused.get(name).is_some_and(|refused| refused.consequence == Consequence::Patience) {
+            self.refused.remove(name);
+            self.timers.set(Timer::Patience(name.clone()), None);
+        }
+    }
+
+    fn follow_up(
+        &mut self,
+        name: &RouterName,
+        actions: Vec<RouterAction>,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let mut yields = false;
+        for action in actions {
+            let member = self.members.get_mut(name).expect("only members act");
+            match action {
+                RouterAction::Advertise(priority) => {
+                    let transmissions = member.transmissions(priority);
+                    member.counters.advertisements_sent += 1;
+                    outputs.extend(transmissions.into_iter().map(RoutersOutput::Send));
+                }
+                RouterAction::BecameActive(cause) => {
+                    self.roles_age = RolesAge::Stale;
+                    (member.since, member.reason) = (now, cause.to_string());
+                    member.counters.became_active += 1;
+                    outputs.push(RoutersOutput::Report(Report::BecameActive { router: name.clone(), cause }));
+                }
+                RouterAction::BecameBackup(cause) => {
+                    (member.since, member.reason) = (now, cause.to_string());
+                    yields |= cause != BecomeBackupCause::Started;
+                    self.end_patience(name);
+                    outputs.push(RoutersOutput::Report(Report::BecameBackup { router: name.clone(), cause }));
+                }
+                RouterAction::BecameInitialize => self.end_patience(name),
+                RouterAction::Contested { by, priority } => {
+                    let key = (Some(name.clone()), member.segment(), "dual_active");
+                    if self.told.lets_through(key, now) {
+                        let router = name.clone();
+                        outputs.push(RoutersOutput::Report(Report::DualActive { router, by, priority }));
+                    }
+                }
+            }
+        }
+        self.set_timers(name);
+        if yields {
+            for other in self.groups.together_with(name) {
+                self.step(&other, RouterEvent::Release, now, outputs);
+            }
+        }
+    }
+
+    fn set_timers(&mut self, name: &RouterName) {
+        let Some(member) = self.members.get(name) else { return };
+        let own = match &member.standing {
+            Standing::Running(machine) if member.group.is_none() || member.is_active() => {
+                machine.next_deadline()
+            }
+            Standing::Running(_) | Standing::Idle | Standing::Faulted(_) => None,
+        };
+        self.timers.set(Timer::Router(name.clone()), own);
+        if let Some(group) = member.group.clone() {
+            let claim = self.groups.claim_at(&group, &self.members);
+            self.timers.set(Timer::Group(group), claim);
+        }
+    }
+}

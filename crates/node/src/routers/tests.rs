@@ -1,0 +1,458 @@
+use std::time::Duration;
+
+use vrrp::{
+    Advertisement, BecomeActiveCause, Centiseconds, ChecksumStyle, Family, MacAddress, Preemption, Priority,
+    Version, Vrid,
+};
+
+use super::*;
+use crate::config::{Announcements, Transport, VirtualRouterConfig};
+use crate::name::NodeName;
+use crate::plan::Change;
+use crate::reconciliation::{Refusal, RefusalKind};
+use crate::status::RouterState;
+
+const OWN: [u8; 4] = [10, 77, 0, 11];
+const PEER: [u8; 4] = [10, 77, 0, 12];
+const GROUP_ADDRESS: IpAddr = IpAddr::V4(vrrp::MULTICAST_V4);
+
+fn at(milliseconds: u64) -> Instant {
+    Instant::from_start(Duration::from_millis(100_000 + milliseconds))
+}
+
+fn interface(name: &str) -> InterfaceName {
+    InterfaceName::new(name).unwrap()
+}
+
+fn router(name: &str) -> RouterName {
+    RouterName::new(name).unwrap()
+}
+
+fn virtual_address(last: u8) -> InterfaceAddress {
+    InterfaceAddress { interface: interface("eth0"), address: [10, 77, 0, last].into(), prefix_length: 24 }
+}
+
+fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
+    VirtualRouterConfig {
+        interface: interface("eth0"),
+        vrid: Vrid::new(vrid).unwrap(),
+        version: Version::V3,
+        family: Family::V4,
+        priority: Priority::DEFAULT,
+        interval: Centiseconds::DEFAULT,
+        preemption: Preemption::Allowed,
+        checksum: ChecksumStyle::MessageOnly,
+        transport: Transport::Multicast,
+        addresses: vec![virtual_address(last)],
+        unadvertised: Vec::new(),
+        announcements: Announcements {
+            burst: 5,
+            repeat_after: Duration::from_secs(5),
+            refresh: Duration::from_secs(60),
+        },
+    }
+}
+
+fn config(routers: &[(&str, VirtualRouterConfig)], group: &[&str]) -> Arc<Config> {
+    let members: BTreeSet<_> = group.iter().map(|name| router(name)).collect();
+    let edge = (GroupName::new("edge").unwrap(), members);
+    Arc::new(Config {
+        node: NodeName::new("lb1").unwrap(),
+        peers: BTreeMap::new(),
+        virtual_routers: routers
+            .iter()
+            .map(|(name, config)| (router(name), Arc::new(config.clone())))
+            .collect(),
+        sync_groups: [edge].into_iter().filter(|(_, members)| !members.is_empty()).collect(),
+        virtual_servers: BTreeMap::new(),
+    })
+}
+
+fn link(addresses: &[[u8; 4]]) -> LinkState {
+    LinkState {
+        index: 2,
+        is_up: true,
+        mac: Some(MacAddress([2, 0, 0, 0, 0, 11])),
+        primary_v4: addresses.first().map(|octets| (*octets).into()),
+        link_local: None,
+        addresses: addresses.iter().map(|octets| IpAddr::from(*octets)).collect(),
+    }
+}
+
+fn link_event(state: Option<LinkState>) -> RoutersInput<'static> {
+    RoutersInput::Link(LinkEvent { interface: interface("eth0"), state })
+}
+
+fn started(config: Arc<Config>) -> Routers {
+    let mut routers = Routers::new(config, at(0));
+    let _ = routers.handle(link_event(Some(link(&[OWN]))), at(0));
+    let _ = routers.handle(RoutersInput::Start, at(0));
+    routers
+}
+
+fn one() -> Routers {
+    started(config(&[("web", virtual_router(51, 50))], &[]))
+}
+
+fn pair() -> Routers {
+    started(config(&[("web", virtual_router(51, 50)), ("inside", virtual_router(52, 1))], &["inside", "web"]))
+}
+
+/// Lets all deadlines pass and returns everything that comes of it.
+fn run_until(routers: &mut Routers, end: Instant) -> Vec<RoutersOutput> {
+    let mut outputs = Vec::new();
+    while let Some(deadline) = routers.next_deadline().filter(|deadline| *deadline <= end) {
+        outputs.extend(routers.handle(RoutersInput::Deadline, deadline));
+    }
+    outputs
+}
+
+fn advertisement(vrid: u32, priority: u8) -> Advertisement {
+    Advertisement {
+        version: Version::V3,
+        vrid: Vrid::new(vrid).unwrap(),
+        priority: Priority::from_wire(priority),
+        interval: Centiseconds::DEFAULT,
+        addresses: vec![virtual_address(if vrid == 51 { 50 } else { 1 }).address],
+    }
+}
+
+fn hear(routers: &mut Routers, said: &Advertisement, now: Instant) -> Vec<RoutersOutput> {
+    let payload = said.emit(PEER.into(), GROUP_ADDRESS, ChecksumStyle::MessageOnly);
+    hear_bytes(routers, &payload, 255, now)
+}
+
+fn hear_bytes(routers: &mut Routers, payload: &[u8], hop_limit: u8, now: Instant) -> Vec<RoutersOutput> {
+    let interface = &interface("eth0");
+    let datagram =
+        Datagram { interface, source: PEER.into(), destination: GROUP_ADDRESS, hop_limit, payload };
+    routers.handle(RoutersInput::Datagram(datagram), now)
+}
+
+fn taken(addresses: &[InterfaceAddress]) -> RoutersInput<'static> {
+    RoutersInput::Reconciled(Reconciliation { taken: addresses.to_vec(), ..Reconciliation::default() })
+}
+
+fn state(routers: &Routers, name: &str) -> RouterState {
+    routers.status().virtual_routers[name].state
+}
+
+fn reports(outputs: &[RoutersOutput]) -> Vec<&Report> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            RoutersOutput::Report(report) => Some(report),
+            RoutersOutput::Send(_)
+            | RoutersOutput::Announce(_)
+            | RoutersOutput::RolesChanged
+            | RoutersOutput::Exit => None,
+        })
+        .collect()
+}
+
+fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            RoutersOutput::Send(Transmission { source, destination, payload, .. }) => {
+                Some(Advertisement::parse(payload, *source, *destination).unwrap().advertisement.priority)
+            }
+            RoutersOutput::Report(_)
+            | RoutersOutput::Announce(_)
+            | RoutersOutput::RolesChanged
+            | RoutersOutput::Exit => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_lone_node_becomes_active_and_wants_its_addresses() {
+    let mut routers = one();
+    assert_eq!(state(&routers, "web"), RouterState::Backup);
+    let outputs = run_until(&mut routers, at(3_700));
+    let report = Report::BecameActive { router: router("web"), cause: BecomeActiveCause::ActiveDown };
+    assert_eq!(reports(&outputs), [&report]);
+    assert_eq!(sent(&outputs), [Priority::DEFAULT]);
+    assert!(outputs.contains(&RoutersOutput::RolesChanged));
+    assert_eq!(routers.roles().0[&router("web")].as_ref(), [virtual_address(50)]);
+}
+
+#[test]
+fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_active() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let counts = |outputs: &[RoutersOutput]| -> Vec<u8> {
+        let count = |output: &RoutersOutput| match output {
+            RoutersOutput::Announce(announcement) => Some(announcement.count),
+            RoutersOutput::Send(_)
+            | RoutersOutput::Report(_)
+            | RoutersOutput::RolesChanged
+            | RoutersOutput::Exit => None,
+        };
+        outputs.iter().filter_map(count).collect()
+    };
+    assert_eq!(counts(&routers.handle(taken(&[virtual_address(50)]), at(3_700))), [5]);
+    assert_eq!(counts(&run_until(&mut routers, at(8_699))), []);
+    assert_eq!(counts(&run_until(&mut routers, at(8_700))), [5]);
+    assert_eq!(counts(&run_until(&mut routers, at(68_700))), [1]);
+    let left = Reconciliation { left: vec![virtual_address(50)], ..Reconciliation::default() };
+    let _ = routers.handle(RoutersInput::Reconciled(left), at(68_701));
+    assert_eq!(counts(&run_until(&mut routers, at(200_000))), []);
+}
+
+#[test]
+fn a_refused_packet_moves_nothing_and_is_told_once_a_minute() {
+    let good = advertisement(51, 200).emit(PEER.into(), GROUP_ADDRESS, ChecksumStyle::MessageOnly);
+    let altered = |position: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[position] = value;
+        bytes
+    };
+    let cases = [
+        ("hop_limit", good.clone(), 254),
+        ("checksum", altered(2, 255), 255),
+        ("version", altered(0, 0x41), 255),
+        ("type", altered(0, 0x32), 255),
+        ("length", good[..11].to_vec(), 255),
+        ("vrid", altered(1, 99), 255),
+    ];
+    for (reason, bytes, hop_limit) in cases {
+        let mut routers = one();
+        let _ = run_until(&mut routers, at(3_700));
+        let deadline = routers.next_deadline();
+        let told = |outputs: Vec<RoutersOutput>| -> Vec<&'static str> {
+            let reason = |report: &Report| {
+                let Report::AdvertisementRefused { rejection, .. } = report else { panic!("{report:?}") };
+                rejection.reason()
+            };
+            reports(&outputs).into_iter().map(reason).collect()
+        };
+        assert_eq!(told(hear_bytes(&mut routers, &bytes, hop_limit, at(3_701))), [reason]);
+        for repetition in 0..1_000 {
+            assert!(
+                hear_bytes(&mut routers, &bytes, hop_limit, at(3_702 + repetition)).is_empty(),
+                "{reason}"
+            );
+        }
+        assert_eq!((state(&routers, "web"), routers.next_deadline()), (RouterState::Active, deadline));
+        assert_eq!(told(hear_bytes(&mut routers, &bytes, hop_limit, at(63_701))), [reason]);
+        let status = routers.status();
+        let counted = status.virtual_routers["web"].refusals.get(reason).copied().unwrap_or(0);
+        assert_eq!(counted + status.unknown_vrid, 1_002, "{reason}");
+    }
+}
+
+#[test]
+fn a_unicast_router_hears_its_peers_only_and_a_multicast_router_no_unicast() {
+    let unicast = |peer: [u8; 4]| VirtualRouterConfig {
+        transport: Transport::Unicast {
+            source: OWN.into(),
+            peers: BTreeSet::from([peer.into()]),
+            min_hop_limit: 255,
+        },
+        ..virtual_router(51, 50)
+    };
+    let multicast = virtual_router(51, 50);
+    for (config_of_router, refused) in [
+        (unicast(PEER), None),
+        (unicast([10, 77, 0, 13]), Some("unknown_source")),
+        (multicast, Some("destination")),
+    ] {
+        let mut routers = started(config(&[("web", config_of_router)], &[]));
+        let payload = advertisement(51, 200).emit(PEER.into(), OWN.into(), ChecksumStyle::MessageOnly);
+        let interface = &interface("eth0");
+        let datagram = Datagram {
+            interface,
+            source: PEER.into(),
+            destination: OWN.into(),
+            hop_limit: 255,
+            payload: &payload,
+        };
+        let _ = routers.handle(RoutersInput::Datagram(datagram), at(1));
+        let refusals: Vec<_> = routers.status().virtual_routers["web"].refusals.keys().copied().collect();
+        assert_eq!(refusals.first().copied(), refused);
+    }
+}
+
+#[test]
+fn a_version_2_interval_that_differs_is_refused_and_a_version_3_one_is_learnt_and_told() {
+    for (version, is_refused) in [(Version::V2, true), (Version::V3, false)] {
+        let mut routers =
+            started(config(&[("web", VirtualRouterConfig { version, ..virtual_router(51, 50) })], &[]));
+        let said = Advertisement { version, interval: Centiseconds::new(200), ..advertisement(51, 200) };
+        let outputs = hear(&mut routers, &said, at(10));
+        let learnt = matches!(reports(&outputs)[..], [Report::IntervalDiffers { .. }]);
+        assert_eq!(
+            (routers.status().virtual_routers["web"].refusals.contains_key("interval"), learnt),
+            (is_refused, !is_refused)
+        );
+    }
+}
+
+#[test]
+fn another_address_list_is_accepted_and_told() {
+    let mut routers = one();
+    let said = Advertisement { addresses: vec![[10, 77, 0, 99].into()], ..advertisement(51, 200) };
+    assert!(matches!(reports(&hear(&mut routers, &said, at(10)))[..], [Report::AddressListDiffers { .. }]));
+    assert_eq!(routers.next_deadline(), Some(at(10) + Duration::from_micros(3_609_375)));
+}
+
+#[test]
+fn a_sync_group_claims_when_the_last_of_its_members_may() {
+    let mut routers = pair();
+    let _ = hear(&mut routers, &advertisement(52, 200), at(1_000));
+    let before = run_until(&mut routers, at(4_600));
+    assert_eq!((reports(&before), state(&routers, "web")), (vec![], RouterState::Backup));
+    let outputs = run_until(&mut routers, at(4_610));
+    assert_eq!(sent(&outputs), [Priority::DEFAULT; 2]);
+    assert_eq!(
+        (state(&routers, "web"), state(&routers, "inside")),
+        (RouterState::Active, RouterState::Active)
+    );
+}
+
+#[test]
+fn one_member_that_is_outranked_takes_its_sync_group_along() {
+    let mut routers = pair();
+    let _ = run_until(&mut routers, at(3_700));
+    let outputs = hear(&mut routers, &advertisement(51, 200), at(3_800));
+    assert_eq!(sent(&outputs), [Priority::RELEASE], "the other member says that it leaves");
+    assert_eq!(
+        (state(&routers, "web"), state(&routers, "inside")),
+        (RouterState::Backup, RouterState::Backup)
+    );
+    assert!(routers.roles().0.is_empty());
+}
+
+#[test]
+fn a_link_that_goes_down_ends_the_role_and_comes_back_as_a_backup() {
+    let mut routers = pair();
+    let _ = run_until(&mut routers, at(3_700));
+    let down = LinkState { is_up: false, ..link(&[OWN]) };
+    let outputs = routers.handle(link_event(Some(down)), at(3_750));
+    assert_eq!(sent(&outputs), [Priority::RELEASE; 2]);
+    assert_eq!((state(&routers, "web"), routers.roles().0.len()), (RouterState::Fault, 0));
+    let outputs = routers.handle(link_event(Some(link(&[OWN]))), at(4_000));
+    let recovered: Vec<_> = reports(&outputs)
+        .into_iter()
+        .filter(|report| matches!(report, Report::RouterRecovered { .. }))
+        .collect();
+    assert_eq!((recovered.len(), state(&routers, "web")), (2, RouterState::Backup));
+}
+
+#[test]
+fn each_reason_not_to_take_part_is_named_and_goes_away_by_itself() {
+    let cases = [
+        (None, "interface_missing"),
+        (Some(LinkState { is_up: false, ..link(&[OWN]) }), "interface_down"),
+        (Some(link(&[])), "no_source"),
+        (Some(link(&[OWN, [10, 77, 0, 50]])), "address_foreign"),
+    ];
+    for (state_of_link, reason) in cases {
+        let mut routers = one();
+        let outputs = routers.handle(link_event(state_of_link), at(10));
+        let [Report::RouterFaulted { fault, .. }] = reports(&outputs)[..] else { panic!("{outputs:?}") };
+        assert_eq!((fault.reason(), state(&routers, "web")), (reason, RouterState::Fault));
+        let _ = routers.handle(link_event(Some(link(&[OWN]))), at(20));
+        assert_eq!(state(&routers, "web"), RouterState::Backup);
+    }
+}
+
+#[test]
+fn a_changed_source_address_is_used_without_leaving_the_role() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    assert_eq!(routers.handle(link_event(Some(link(&[[10, 77, 0, 21]]))), at(3_750)), []);
+    let outputs = run_until(&mut routers, at(4_700));
+    let [RoutersOutput::Send(transmission)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(transmission.source, IpAddr::from([10, 77, 0, 21]));
+}
+
+#[test]
+fn an_active_whose_address_the_kernel_keeps_refusing_gives_the_role_up_and_tries_again_later() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let refusal = Refusal {
+        change: Change::TakeAddress(virtual_address(50)),
+        kind: RefusalKind::Kernel,
+        reason: "out of memory".to_owned(),
+    };
+    let refused = Reconciliation { refused: vec![refusal], ..Reconciliation::default() };
+    let _ = routers.handle(RoutersInput::Reconciled(refused.clone()), at(3_700));
+    let _ = routers.handle(taken(&[virtual_address(50)]), at(4_000));
+    let _ = run_until(&mut routers, at(6_000));
+    assert_eq!(state(&routers, "web"), RouterState::Active, "it was given in time");
+
+    let _ = routers.handle(RoutersInput::Reconciled(refused), at(6_000));
+    let outputs = run_until(&mut routers, at(7_000));
+    assert_eq!(sent(&outputs).last(), Some(&Priority::RELEASE));
+    assert_eq!(state(&routers, "web"), RouterState::Fault);
+    let _ = run_until(&mut routers, at(36_999));
+    assert_eq!(state(&routers, "web"), RouterState::Fault);
+    let _ = run_until(&mut routers, at(37_000));
+    assert_eq!(state(&routers, "web"), RouterState::Backup);
+}
+
+#[test]
+fn the_owner_is_active_at_once_and_does_not_add_the_addresses_that_are_its_own() {
+    let owner = VirtualRouterConfig { priority: Priority::OWNER, ..virtual_router(51, 11) };
+    let routers = started(config(&[("web", owner)], &[]));
+    assert_eq!(state(&routers, "web"), RouterState::Active);
+    assert!(routers.roles().0[&router("web")].is_empty());
+}
+
+#[test]
+fn an_address_that_somebody_removed_is_counted_and_announced_again() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let change = Change::TakeAddress(virtual_address(50));
+    let repaired = Reconciliation {
+        taken: vec![virtual_address(50)],
+        repaired: vec![change.clone()],
+        ..Reconciliation::default()
+    };
+    let outputs = routers.handle(RoutersInput::Reconciled(repaired), at(3_900));
+    assert_eq!(reports(&outputs)[0], &Report::Repaired { change });
+    assert!(outputs.iter().any(|output| matches!(output, RoutersOutput::Announce(_))));
+    assert_eq!(routers.status().virtual_routers["web"].counters.addresses_restored, 1);
+}
+
+#[test]
+fn reloading_the_same_configuration_changes_nothing() {
+    let mut routers = pair();
+    let _ = run_until(&mut routers, at(3_700));
+    let (deadline, status) = (routers.next_deadline(), routers.status());
+    let same =
+        config(&[("web", virtual_router(51, 50)), ("inside", virtual_router(52, 1))], &["inside", "web"]);
+    assert_eq!(routers.handle(RoutersInput::Reload(same), at(3_750)), []);
+    assert_eq!((routers.next_deadline(), routers.status()), (deadline, status));
+}
+
+#[test]
+fn a_reload_touches_only_what_differs() {
+    let mut routers =
+        started(config(&[("web", virtual_router(51, 50)), ("old", virtual_router(60, 60))], &[]));
+    let _ = run_until(&mut routers, at(3_700));
+    let changed = VirtualRouterConfig {
+        addresses: vec![virtual_address(50), virtual_address(51)],
+        ..virtual_router(51, 50)
+    };
+    let outputs = routers.handle(
+        RoutersInput::Reload(config(&[("web", changed), ("new", virtual_router(70, 70))], &[])),
+        at(3_750),
+    );
+    assert_eq!(sent(&outputs), [Priority::RELEASE], "the virtual router that is gone says so");
+    assert_eq!((state(&routers, "web"), state(&routers, "new")), (RouterState::Active, RouterState::Backup));
+    assert_eq!(routers.roles().0[&router("web")].len(), 2);
+    assert!(!routers.status().virtual_routers.contains_key("old"));
+}
+
+#[test]
+fn a_shutdown_says_goodbye_and_wants_nothing_any_more() {
+    let mut routers = pair();
+    let _ = run_until(&mut routers, at(3_700));
+    let outputs = routers.handle(RoutersInput::Shutdown, at(3_750));
+    assert_eq!(sent(&outputs), [Priority::RELEASE; 2]);
+    assert!(routers.roles().0.is_empty() && outputs.contains(&RoutersOutput::Exit));
+    assert_eq!(routers.next_deadline().filter(|deadline| *deadline < at(60_000)), None);
+}
