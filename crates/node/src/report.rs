@@ -111,6 +111,20 @@ pub enum Report {
         /// The address.
         address: InterfaceAddress,
     },
+    /// Advertisements cannot be heard or sent on an interface.
+    ListeningFailed {
+        /// The interface.
+        interface: InterfaceName,
+        /// What is missing and what to do about it.
+        reason: String,
+    },
+    /// A packet could not be sent; at most one a minute and interface.
+    SendingFailed {
+        /// The interface.
+        interface: InterfaceName,
+        /// The kernel's reason.
+        reason: String,
+    },
     /// This kernel has no IPVS: virtual servers are unavailable until it has.
     IpvsUnavailable {
         /// What is missing and what to do about it.
@@ -186,5 +200,10 @@ pub enum Report {
     Reloaded {
         /// What is different, one line each.
         changes: Vec<String>,
+    },
+    /// Another configuration was asked for and is not valid; the running one stays.
+    ReloadRefused {
+        /// What is wrong with it.
+        reason: String,
     },
 }

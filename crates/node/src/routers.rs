@@ -29,7 +29,7 @@ use crate::host_state::Roles;
 use crate::link::{LinkEvent, LinkState};
 use crate::name::{GroupName, InterfaceName, RouterName};
 use crate::reception::{Datagram, Segment};
-use crate::reconciliation::Reconciliation;
+use crate::reconciliation::{IpvsAvailability, Reconciliation};
 use crate::report::Report;
 use crate::status::RoutersStatus;
 use crate::timers::Timers;
@@ -110,6 +110,7 @@ pub struct Routers {
     roles_age: RolesAge,
     told: Quiet<(Option<RouterName>, Segment, &'static str)>,
     unknown_vrid: u64,
+    ipvs: Option<IpvsAvailability>,
 }
 
 /// Whether [`Routers::roles`] may differ from what it was made of.
@@ -155,6 +156,7 @@ impl Routers {
             roles_age: RolesAge::Fresh,
             told: Quiet::default(),
             unknown_vrid: 0,
+            ipvs: None,
         };
         routers.adopt(config, now);
         routers
@@ -179,7 +181,7 @@ impl Routers {
     pub fn status(&self) -> RoutersStatus {
         let virtual_routers =
             self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
-        RoutersStatus { virtual_routers, unknown_vrid: self.unknown_vrid }
+        RoutersStatus { virtual_routers, unknown_vrid: self.unknown_vrid, ipvs: self.ipvs.clone() }
     }
 
     /// Takes one input and answers with what is to be done.

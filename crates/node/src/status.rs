@@ -9,6 +9,7 @@ use vrrp::{Priority, Vrid};
 
 use crate::config::InterfaceAddress;
 use crate::name::{GroupName, InterfaceName, RouterName, ServerName};
+use crate::reconciliation::IpvsAvailability;
 
 /// The virtual routers of a node at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -17,6 +18,8 @@ pub struct RoutersStatus {
     pub virtual_routers: BTreeMap<RouterName, RouterStatus>,
     /// How many packets were refused for want of a virtual router with their number.
     pub unknown_vrid: u64,
+    /// Whether the kernel has IPVS; nothing before it was asked.
+    pub ipvs: Option<IpvsAvailability>,
 }
 
 /// One virtual router at one moment.

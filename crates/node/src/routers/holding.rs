@@ -75,12 +75,15 @@ impl Routers {
         for (service, destinations) in completed {
             outputs.push(RoutersOutput::Report(Report::TableComplete { service, destinations }));
         }
-        outputs.extend(ipvs.map(|availability| {
-            RoutersOutput::Report(match availability {
+        if let Some(availability) = ipvs {
+            outputs.push(RoutersOutput::Report(match &availability {
                 IpvsAvailability::Available => Report::IpvsAvailable,
-                IpvsAvailability::Unavailable { reason } => Report::IpvsUnavailable { reason },
-            })
-        }));
+                IpvsAvailability::Unavailable { reason } => {
+                    Report::IpvsUnavailable { reason: reason.clone() }
+                }
+            }));
+            self.ipvs = Some(availability);
+        }
     }
 
     fn bear_refusal(&mut self, refusal: Refusal, now: Instant, outputs: &mut Vec<RoutersOutput>) {
