@@ -20,8 +20,13 @@ pub mod kernel;
 
 mod namespace;
 mod observe;
+pub mod packages;
+mod prober;
 mod process;
+mod timeline;
 mod topology;
+mod web_client;
+mod web_server;
 
 pub use capture::Capture;
 pub use cidr::Cidr;
@@ -29,6 +34,10 @@ pub use error::{Error, Result};
 pub use fault::{Direction, Loss, Port};
 pub use namespace::Namespace;
 pub use observe::{Neighbour, wait_until};
+pub use prober::Prober;
 pub use process::Process;
 pub use rustix::process::{Pid, Signal};
+pub use timeline::{Failure, Fate, Gap, PATIENCE, Probe, Timeline};
 pub use topology::{Lab, Machine, Role, Topology};
+pub use web_client::{Answer, WebClient};
+pub use web_server::{Behaviour, WebServer};

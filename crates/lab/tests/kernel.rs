@@ -10,7 +10,7 @@ use lab::Error;
 use lab::kernel::{Guest, TestKernel};
 
 /// Far more than a boot takes, even of QEMU on a busy machine.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// Where the guest's memory ends when nobody says otherwise.
 const DEFAULT_MEMORY_MIB: u32 = 2048;
 /// How long a program may run when nobody says otherwise.
-const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
+const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
 /// How long a guest may take to end when it is asked to.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 

@@ -26,6 +26,7 @@ cd @folder@
 @run@ </dev/null
 echo $? >@status@
 sync
+# Turning off takes a moment in which files can no longer be read, and the first process must not end before.
+sleep 60 &
 echo o >/proc/sysrq-trigger
-# Turning off takes a moment, and the first process must not end before.
-sleep 60
+wait
