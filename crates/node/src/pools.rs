@@ -23,6 +23,7 @@ use crate::host_state::{FollowingService, Tables};
 use crate::name::ServerName;
 use crate::report::Report;
 use crate::status::PoolsStatus;
+use crate::timers::Timers;
 
 mod virtual_server_state;
 
@@ -78,7 +79,7 @@ pub struct Pools {
     servers: BTreeMap<ServerName, VirtualServerState>,
     roster: Roster,
     checks: BTreeMap<ProbeId, CheckedServer>,
-    timers: BTreeSet<(Instant, ProbeId)>,
+    timers: Timers<ProbeId>,
     tables: Arc<Tables>,
     /// The virtual servers whose services in [`Self::tables`] may be out of date.
     stale: BTreeSet<ServerName>,
@@ -101,7 +102,7 @@ impl Pools {
             servers: BTreeMap::new(),
             roster: Roster::default(),
             checks: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             tables: Arc::default(),
             stale: BTreeSet::new(),
             withdrawn: BTreeSet::new(),
@@ -127,7 +128,7 @@ impl Pools {
 
     /// Returns when the next probe is to start.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.timers.first().map(|&(at, _)| at)
+        self.timers.next()
     }
 
     /// Returns the services of all virtual servers with the real servers that are to serve.
@@ -198,7 +199,7 @@ impl Pools {
     fn enter(&mut self, name: &ServerName, server: &VirtualServerState) {
         for (real_server, health) in server.checks() {
             self.checks.insert(health.id(), CheckedServer { server: name.clone(), real_server });
-            self.timers.extend(timer(health));
+            self.timers.set(health.id(), health.next_probe());
         }
         self.stale.insert(name.clone());
     }
@@ -206,19 +207,14 @@ impl Pools {
     fn forget(&mut self, server: &VirtualServerState) {
         for (_, health) in server.checks() {
             self.checks.remove(&health.id());
-            if let Some(timer) = timer(health) {
-                self.timers.remove(&timer);
-            }
+            self.timers.set(health.id(), None);
         }
         self.withdrawn.extend(server.keys());
     }
 
     fn start_probes(&mut self, now: Instant) -> Vec<PoolOutput> {
         let mut outputs = Vec::new();
-        while let Some(&(at, id)) = self.timers.first()
-            && at <= now
-        {
-            self.timers.pop_first();
+        while let Some(id) = self.timers.pop_due(now) {
             let Some((server, real_server)) = self.checked(id) else { continue };
             if let Some(health) = server.start_probe(real_server, now) {
                 let check = health.check().clone();
@@ -235,11 +231,11 @@ impl Pools {
         let inconclusive = self.report_inconclusive(&name, real_server, &outcome, now);
         let Some((server, _)) = self.checked(id) else { return Vec::new() };
         let changes = server.finish_probe(real_server, outcome, now);
-        let timer = server.health(real_server).and_then(timer);
+        let next_probe = server.health(real_server).and_then(Health::next_probe);
         let tables_changed = changes.contains(&PoolChange::Destinations);
         let mut outputs: Vec<_> =
             inconclusive.into_iter().chain(reports(&name, server, changes)).map(PoolOutput::Report).collect();
-        self.timers.extend(timer);
+        self.timers.set(id, next_probe);
         if tables_changed {
             self.stale.insert(name);
             outputs.push(PoolOutput::TablesChanged);
@@ -303,10 +299,6 @@ fn reports(
     changes: impl IntoIterator<Item = PoolChange>,
 ) -> impl Iterator<Item = Report> {
     changes.into_iter().filter_map(move |change| server.report(name, change))
-}
-
-fn timer(health: &Health) -> Option<(Instant, ProbeId)> {
-    health.next_probe().map(|at| (at, health.id()))
 }
 
 #[cfg(test)]

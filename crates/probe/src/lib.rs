@@ -1,1 +1,35 @@
-//! The only crate that speaks to real servers.
+//! The only crate that speaks to real servers; one file per kind of check.
+//!
+//! Whatever a real server answers, the worst it can bring about is a [`Bad`](node::pools::Outcome::Bad) outcome of its
+//! own probes: each probe has its time-out, a limit on what is read and a constant amount of memory, and shares nothing
+//! with the others but the turn in the queue.
+//!
+//! 1. Make a [`Prober`] on a thread with a tokio runtime of the `current_thread` flavour, I/O and time enabled. The
+//!    thread that owns [`Pools`](node::pools::Pools) is the right one; nothing that must be on time belongs there too.
+//! 2. Hand each [`ProbeRequest`](node::pools::ProbeRequest) to [`Prober::start`], which never waits.
+//! 3. Await [`Prober::next`] beside the other events (it is cancel safe) and hand what it returns to the pools as
+//!    [`PoolInput::Probed`](node::pools::PoolInput::Probed).
+//!
+//! ```
+//! # use node::pools::{PoolInput, PoolOutput, Pools};
+//! # use probe::Prober;
+//! # async fn turn(pools: &mut Pools, prober: &mut Prober, now: impl Fn() -> monotonic::Instant) {
+//! let (probe, outcome) = prober.next().await;
+//! for output in pools.handle(PoolInput::Probed { probe, outcome }, now()) {
+//!     match output {
+//!         PoolOutput::Probe(request) => prober.start(request),
+//!         PoolOutput::TablesChanged | PoolOutput::Report(_) => {}
+//!     }
+//! }
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod failure;
+mod http;
+mod prober;
+mod tcp;
+
+pub use http::{BODY_LIMIT, HEAD_LIMIT};
+pub use prober::{CONCURRENT_PROBES, Prober, STALL};
