@@ -1,2 +1,5 @@
 //! VRRP failover and IPVS load balancing for Linux.
+
+mod config_file;
+
 fn main() {}

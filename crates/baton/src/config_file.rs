@@ -1,0 +1,190 @@
+//! The configuration file: one TOML file for all the nodes, read into what one node is to do.
+//!
+//! Reading goes in two steps. Each section is read by itself ([`document`]): its keys are known, its values are of
+//! the right kind and range. Then the rules that span sections are looked at for each node while its [`Config`] is
+//! built ([`file_rules`], [`router_rules`], [`server_rules`]). What is wrong is collected on the way and told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use node::config::Config;
+use node::name::{GroupName, NodeName, RouterName};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub(crate) use config_errors::{Colour, ConfigErrors};
+use document::Document;
+use node_section::{NodeKind, NodeSection};
+use problem::{Problem, Problems};
+
+mod check_section;
+mod config_errors;
+mod document;
+mod duration;
+mod field;
+mod file_rules;
+mod node_section;
+mod problem;
+mod router_rules;
+mod router_section;
+mod section;
+mod server_rules;
+mod server_section;
+mod suggestion;
+mod syntax;
+
+/// The largest configuration file, in bytes; ten times what the largest table that is allowed needs.
+pub(crate) const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// A configuration file that is valid for each of its nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    name: String,
+    configs: BTreeMap<NodeName, Config>,
+    foreign: Vec<NodeName>,
+}
+
+impl ConfigFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, also that it cannot be read.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let text = read_text(path).map_err(|problem| errors_of_file(name.clone(), problem))?;
+        Self::parse(&name, &text)
+    }
+
+    /// Reads the text of a file that is called `name`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let (table, syntax_errors) = DeTable::parse_recoverable(text);
+        let span = table.span();
+        let root = Spanned::new(span, DeValue::Table(table.into_inner()));
+        let problems = Problems::default();
+        let document = Document::read(&root, &problems);
+        let (configs, foreign) = match &document {
+            Some(document) if syntax_errors.is_empty() => configs(document, &problems),
+            Some(_) | None => Configs::default(),
+        };
+        let problems = told(problems, configs.len());
+        let problems = syntax::with_syntax_errors(text, &syntax_errors, problems);
+        if problems.is_empty() {
+            return Ok(Self { name: name.to_owned(), configs, foreign });
+        }
+        Err(ConfigErrors { file: name.to_owned(), text: text.to_owned(), problems })
+    }
+
+    /// Returns the nodes that run Baton, in the order of their names.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        self.configs.keys()
+    }
+
+    /// Returns what a node is to do.
+    ///
+    /// # Errors
+    /// That the file has no such node, or that it does not run Baton.
+    pub(crate) fn resolve(&self, node: &NodeName) -> Result<Config, ConfigErrors> {
+        if let Some(config) = self.configs.get(node) {
+            return Ok(config.clone());
+        }
+        let nodes: Vec<_> = self.nodes().map(NodeName::as_str).collect();
+        let choice = format!("choose one of the nodes with --node: {}", nodes.join(", "));
+        let problem = if self.foreign.contains(node) {
+            Problem::of_file(format!("Node {node} does not run Baton: it has kind = \"vrrp\"")).help(choice)
+        } else {
+            Problem::of_file(format!("The file has no node {node}"))
+                .help(format!("add a section [node.{node}] for this machine, or {choice}"))
+        };
+        Err(errors_of_file(self.name.clone(), problem))
+    }
+}
+
+/// The configurations of the nodes that run Baton, and the names of the others.
+type Configs = (BTreeMap<NodeName, Config>, Vec<NodeName>);
+
+fn configs(document: &Document, problems: &Problems) -> Configs {
+    file_rules::check(document, problems);
+    let virtual_servers = server_rules::resolve(document, problems);
+    let mut groups: BTreeMap<GroupName, BTreeSet<RouterName>> = BTreeMap::new();
+    for router in &document.routers {
+        if let Some(group) = &router.sync_group {
+            groups.entry(group.value.clone()).or_default().insert(router.name.value.clone());
+        }
+    }
+    let config = |node: &NodeSection| Config {
+        node: node.name.value.clone(),
+        peers: document
+            .nodes
+            .iter()
+            .filter(|other| other.name.value != node.name.value)
+            .map(|other| {
+                (other.name.value.clone(), other.addresses.iter().map(|address| address.value).collect())
+            })
+            .collect(),
+        virtual_routers: router_rules::resolve(document, node, problems),
+        sync_groups: groups.clone(),
+        virtual_servers: virtual_servers.clone(),
+    };
+    let (ours, foreign): (Vec<_>, Vec<_>) =
+        document.nodes.iter().partition(|node| node.kind == NodeKind::Baton);
+    (
+        ours.into_iter().map(|node| (node.name.value.clone(), config(node))).collect(),
+        foreign.into_iter().map(|node| node.name.value.clone()).collect(),
+    )
+}
+
+/// Returns the problems in the order of the file; one that only some nodes have names them.
+fn told(problems: Problems, nodes: usize) -> Vec<Problem> {
+    let tell = |(problem, having): (Problem, BTreeSet<NodeName>)| {
+        if having.is_empty() || having.len() == nodes {
+            return problem;
+        }
+        let having: Vec<_> = having.iter().map(NodeName::as_str).collect();
+        Problem { title: format!("{} (on {})", problem.title, having.join(", ")), ..problem }
+    };
+    problems.into_inner().into_iter().map(tell).collect()
+}
+
+fn errors_of_file(file: String, problem: Problem) -> ConfigErrors {
+    ConfigErrors { file, text: String::new(), problems: vec![problem] }
+}
+
+fn read_text(path: &Path) -> Result<String, Problem> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells a file that is too large from one that fits, also where the size is not
+    // known before, as in a pipe.
+    File::open(path)
+        .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(&error, path))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        let title = format!("{name} has more than {} MiB", FILE_LIMIT >> 20);
+        return Err(Problem::of_file(title).help("name the configuration file itself with --config FILE"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        Problem::of_file(format!("{name} is no UTF-8 text: line {line} has a byte that cannot stand there"))
+            .help("save the file as UTF-8")
+    })
+}
+
+fn unreadable(error: &std::io::Error, path: &Path) -> Problem {
+    let name = path.display();
+    let problem = Problem::of_file(format!("Cannot read {name}: {error}"));
+    if error.kind() == ErrorKind::NotFound {
+        return problem.help("write the configuration there, or name another file with --config FILE; the folder config/ of the source has examples to start from");
+    }
+    if error.kind() == ErrorKind::PermissionDenied {
+        return problem.help("run as a user who may read it (root), or let this user read it");
+    }
+    problem.help("name the configuration file with --config FILE")
+}
+
+#[cfg(test)]
+mod tests;

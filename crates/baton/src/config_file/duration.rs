@@ -1,0 +1,92 @@
+//! Times with a unit, like "10ms", read exactly.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a text is no time.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum DurationError {
+    /// There is no number in front.
+    #[error("there is no number in front")]
+    NoNumber,
+    /// The number has no unit.
+    #[error("the unit is missing: ms, s, m or h")]
+    NoUnit,
+    /// The unit is none that exists.
+    #[error("{0:?} is no unit: there are ms, s, m and h")]
+    Unit(String),
+    /// It is not a whole number of milliseconds, or too long to count in them.
+    #[error("this is no whole number of milliseconds")]
+    Precision,
+}
+
+/// Reads a time like "10ms", "1.5s", "5m" or "1h"; whole milliseconds, without rounding.
+///
+/// # Errors
+/// [`DurationError`] when it is no such text.
+pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
+    let unit_start = text.find(|character: char| !character.is_ascii_digit() && character != '.');
+    let (number, unit) = text.split_at(unit_start.unwrap_or(text.len()));
+    let unit = unit.trim_start();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.contains('.') || number.ends_with('.') {
+        return Err(DurationError::NoNumber);
+    }
+    let milliseconds_per_unit: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "" => return Err(DurationError::NoUnit),
+        _ => return Err(DurationError::Unit(unit.to_owned())),
+    };
+    let places = u32::try_from(fraction.len()).map_err(|_| DurationError::Precision)?;
+    let exact = || {
+        let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
+        let parts = 10_u64.checked_pow(places)?;
+        let scaled = digits.checked_mul(milliseconds_per_unit)?;
+        (scaled % parts == 0).then_some(scaled / parts)
+    };
+    exact().map(Duration::from_millis).ok_or(DurationError::Precision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_is_read_exactly() {
+        for (text, milliseconds) in [
+            ("0s", 0),
+            ("10ms", 10),
+            ("1s", 1_000),
+            ("1 s", 1_000),
+            ("1.5s", 1_500),
+            ("40.95s", 40_950),
+            ("0.1m", 6_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_says_why() {
+        for (text, error) in [
+            ("", DurationError::NoNumber),
+            ("fast", DurationError::NoNumber),
+            (".5s", DurationError::NoNumber),
+            ("1.s", DurationError::NoNumber),
+            ("1.2.3s", DurationError::NoNumber),
+            ("-1s", DurationError::NoNumber),
+            ("10", DurationError::NoUnit),
+            ("1d", DurationError::Unit("d".to_owned())),
+            ("0.5ms", DurationError::Precision),
+            ("99999999999999999999s", DurationError::Precision),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+    }
+}

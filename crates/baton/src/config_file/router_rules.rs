@@ -1,0 +1,305 @@
+//! What a node's virtual routers are, and the rules that span their keys.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use node::config::{InterfaceAddress, Transport, VirtualRouterConfig};
+use node::name::{GroupName, InterfaceName, RouterName};
+use vrrp::{Family, Preemption, Priority};
+
+use super::document::Document;
+use super::node_section::NodeSection;
+use super::problem::{At, Problem, Problems, Span};
+use super::router_section::{AddressEntry, RouterSection, TransportKind};
+use super::section;
+
+/// The length of the prefix of every link-local subnet.
+/// [RFC 4291, section 2.5.6](https://www.rfc-editor.org/rfc/rfc4291#section-2.5.6)
+const LINK_LOCAL_PREFIX: u8 = 64;
+
+/// A virtual router on one node, with the places that decided about it.
+struct Resolved<'a> {
+    section: &'a RouterSection,
+    priority: At<Priority>,
+    preemption: At<Preemption>,
+    held: Vec<At<InterfaceAddress>>,
+    config: VirtualRouterConfig,
+}
+
+/// Returns the family of what a virtual router advertises.
+pub(super) fn family(router: &RouterSection) -> Option<Family> {
+    router.addresses.first().map(|first| Family::of(first.value.address))
+}
+
+/// Returns the priority of a virtual router on a node.
+pub(super) fn priority(router: &RouterSection, node: &NodeSection) -> At<Priority> {
+    let here = router.on(&node.name.value).and_then(|differing| differing.priority);
+    here.or(router.priority).unwrap_or(node.priority)
+}
+
+/// Returns the virtual routers of a node, and reports what is wrong with them on it.
+pub(super) fn resolve(
+    document: &Document,
+    node: &NodeSection,
+    problems: &Problems,
+) -> BTreeMap<RouterName, Arc<VirtualRouterConfig>> {
+    let report = |problem| problems.report_on(&node.name.value, problem);
+    let routers: Vec<_> =
+        document.routers.iter().filter_map(|router| resolve_one(document, router, node, &report)).collect();
+    report_shared_identifiers(&routers, &report);
+    report_shared_addresses(&routers, &report);
+    report_own_addresses(&routers, node, &report);
+    report_owners(&routers, &report);
+    report_divided_groups(&routers, &report);
+    routers.into_iter().map(|router| (router.section.name.value.clone(), Arc::new(router.config))).collect()
+}
+
+fn resolve_one<'a>(
+    document: &Document,
+    section: &'a RouterSection,
+    node: &NodeSection,
+    report: &dyn Fn(Problem),
+) -> Option<Resolved<'a>> {
+    let here = section.on(&node.name.value);
+    let name = &section.name;
+    let Some(interface) = here.and_then(|here| here.interface.as_ref()).or(section.interface.as_ref()) else {
+        report(section::missing(
+            &format!("virtual router {}", name.value),
+            name.span,
+            "interface",
+            "interface = \"eth0\"",
+        ));
+        return None;
+    };
+    let interface = &interface.value;
+    let family = family(section)?;
+    let priority = priority(section, node);
+    let preemption = here.and_then(|here| here.preemption).unwrap_or(section.preemption);
+    let unadvertised = here.and_then(|here| here.unadvertised.as_ref()).unwrap_or(&section.unadvertised);
+    let transport = match section.transport.value {
+        TransportKind::Multicast => Transport::Multicast,
+        TransportKind::Unicast => unicast(document, section, node, family)?,
+    };
+    let advertised = advertised(section, family, interface);
+    let unadvertised = on_interfaces(unadvertised, interface);
+    let values =
+        |addresses: &[At<InterfaceAddress>]| addresses.iter().map(|held| held.value.clone()).collect();
+    let config = VirtualRouterConfig {
+        interface: interface.clone(),
+        vrid: section.vrid.value,
+        version: section.version.value,
+        family,
+        priority: priority.value,
+        interval: section.interval,
+        preemption: preemption.value,
+        checksum: section.checksum.value,
+        transport,
+        addresses: values(&advertised),
+        unadvertised: values(&unadvertised),
+        announcements: section.announcements,
+    };
+    Some(Resolved { section, priority, preemption, held: [advertised, unadvertised].concat(), config })
+}
+
+/// Returns how a virtual router reaches the other nodes one by one; what is missing is reported for the whole file.
+fn unicast(
+    document: &Document,
+    router: &RouterSection,
+    node: &NodeSection,
+    family: Family,
+) -> Option<Transport> {
+    let others = document.nodes.iter().filter(|other| other.name.value != node.name.value);
+    Some(Transport::Unicast {
+        source: node.address(family)?,
+        peers: others.map(|other| other.address(family)).collect::<Option<_>>()?,
+        min_hop_limit: router.min_hop_limit.value,
+    })
+}
+
+/// Returns the addresses as they are advertised: a link-local one is the first of an IPv6 virtual router.
+/// [RFC 9568, section 5.2.9](https://www.rfc-editor.org/rfc/rfc9568#section-5.2.9)
+fn advertised(
+    router: &RouterSection,
+    family: Family,
+    interface: &InterfaceName,
+) -> Vec<At<InterfaceAddress>> {
+    let mut addresses = on_interfaces(&router.addresses, interface);
+    match family {
+        Family::V4 => {}
+        Family::V6 => match addresses.iter().position(|address| is_link_local(address.value.address)) {
+            Some(position) => addresses[..=position].rotate_right(1),
+            None => {
+                let address = router.vrid.value.link_local_address().into();
+                let own = InterfaceAddress {
+                    interface: interface.clone(),
+                    address,
+                    prefix_length: LINK_LOCAL_PREFIX,
+                };
+                addresses.insert(0, At { value: own, span: router.name.span });
+            }
+        },
+    }
+    addresses
+}
+
+fn on_interfaces(entries: &[At<AddressEntry>], default: &InterfaceName) -> Vec<At<InterfaceAddress>> {
+    let on_interface = |entry: &At<AddressEntry>| At {
+        value: InterfaceAddress {
+            interface: entry.value.interface.as_ref().unwrap_or(default).clone(),
+            address: entry.value.address,
+            prefix_length: entry.value.prefix_length,
+        },
+        span: entry.span,
+    };
+    entries.iter().map(on_interface).collect()
+}
+
+/// Tells whether an address means another machine on each link.
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+fn report_shared_identifiers(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    let mut seen: BTreeMap<_, &Resolved<'_>> = BTreeMap::new();
+    for router in routers {
+        let VirtualRouterConfig { interface, family, vrid, .. } = &router.config;
+        let Some(first) = seen.insert((interface, family, vrid), router) else { continue };
+        report(
+            Problem::at(
+                router.section.vrid.span,
+                format!(
+                    "The virtual routers {} and {} both have VRID {vrid} for {family} on {interface}",
+                    first.section.name.value, router.section.name.value
+                ),
+            )
+            .label("taken already")
+            .also(first.section.vrid.span, "taken here")
+            .help("give one of them another `virtual_router_id`: on one interface it tells them apart"),
+        );
+    }
+}
+
+fn report_shared_addresses(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    // A link-local address is another one on each interface.
+    let scope =
+        |address: &InterfaceAddress| is_link_local(address.address).then(|| address.interface.clone());
+    let mut seen: BTreeMap<_, (Span, &RouterName)> = BTreeMap::new();
+    for (router, held) in routers.iter().flat_map(|router| router.held.iter().map(move |held| (router, held)))
+    {
+        let name = &router.section.name.value;
+        let address = held.value.address;
+        let Some((first, holder)) = seen.insert((address, scope(&held.value)), (held.span, name)) else {
+            continue;
+        };
+        let title = if holder == name {
+            format!("Virtual router {name} holds {address} twice")
+        } else {
+            format!("The virtual routers {holder} and {name} both hold {address}")
+        };
+        report(
+            Problem::at(held.span, title)
+                .label("held already")
+                .also(first, "held here")
+                .help("leave one out: an address moves with one virtual router"),
+        );
+    }
+}
+
+/// Tells whether a virtual router holds an address on some node.
+pub(super) fn holds(router: &RouterSection, address: IpAddr) -> bool {
+    let differing = router.overrides.iter().flat_map(|differing| differing.unadvertised.iter().flatten());
+    let mut entries = router.addresses.iter().chain(&router.unadvertised).chain(differing);
+    entries.any(|entry| entry.value.address == address)
+}
+
+fn report_own_addresses(routers: &[Resolved<'_>], node: &NodeSection, report: &dyn Fn(Problem)) {
+    for router in routers.iter().filter(|router| router.priority.value != Priority::OWNER) {
+        for entry in &router.held {
+            let Some(own) = node.addresses.iter().find(|own| own.value == entry.value.address) else {
+                continue;
+            };
+            report(
+                Problem::at(
+                    entry.span,
+                    format!("{} is node {}'s own address, and not only virtual", own.value, node.name.value),
+                )
+                .label("would be taken from the node when it is not Active")
+                .also(own.span, "its own address")
+                .help(format!(
+                    "choose another virtual address, or say that the node owns it: priority = 255 in [virtual_router.{}.node.{}]",
+                    router.section.name.value, node.name.value
+                )),
+            );
+        }
+    }
+}
+
+fn report_owners(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    for router in routers.iter().filter(|router| router.priority.value == Priority::OWNER) {
+        let name = &router.section.name.value;
+        if router.preemption.value == Preemption::Refused {
+            report(
+                Problem::at(
+                    router.preemption.span,
+                    format!("Virtual router {name} preempts at priority 255, whatever `preempt` says"),
+                )
+                .label("does nothing here")
+                .also(router.priority.span, "the owner of the addresses")
+                .help("lower the priority to 254 or less, or leave `preempt` out"),
+            );
+        }
+        if let Some(group) = &router.section.sync_group {
+            report(
+                Problem::at(
+                    group.span,
+                    format!("Virtual router {name} cannot be in a sync group at priority 255"),
+                )
+                .label("moves with the others")
+                .also(router.priority.span, "the owner of the addresses never yields")
+                .help("lower the priority to 254 or less, or leave `sync_group` out"),
+            );
+        }
+    }
+}
+
+/// Members that would elect different nodes cannot move together.
+fn report_divided_groups(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    let mut first_members: BTreeMap<&GroupName, &Resolved<'_>> = BTreeMap::new();
+    for router in routers {
+        let Some(group) = &router.section.sync_group else { continue };
+        let first = *first_members.entry(&group.value).or_insert(router);
+        let (one, other) = (&first.section.name.value, &router.section.name.value);
+        if first.priority.value != router.priority.value {
+            report(
+                Problem::at(
+                    router.priority.span,
+                    format!(
+                        "{one} and {other} move together in sync group {} but differ in priority",
+                        group.value
+                    ),
+                )
+                .label(format!("{other} has {}", router.priority.value))
+                .also(first.priority.span, format!("{one} has {}", first.priority.value))
+                .help("give all members of a sync group the same priority on a node"),
+            );
+        }
+        if first.preemption.value != router.preemption.value {
+            report(
+                Problem::at(
+                    router.preemption.span,
+                    format!(
+                        "{one} and {other} move together in sync group {} but differ in preemption",
+                        group.value
+                    ),
+                )
+                .label("this one")
+                .also(first.preemption.span, "the other one")
+                .help("give all members of a sync group the same `preempt`"),
+            );
+        }
+    }
+}

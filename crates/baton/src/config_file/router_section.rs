@@ -1,0 +1,317 @@
+//! `[virtual_router.NAME]`: a virtual router as the file describes it for all nodes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use node::config::Announcements;
+use node::name::{GroupName, InterfaceName, NameError, NodeName, RouterName};
+use toml::de::DeValue;
+use vrrp::{Centiseconds, ChecksumStyle, Preemption, Priority, Version, Vrid};
+
+use super::field::Field;
+use super::node_section::priority;
+use super::problem::{At, Problem};
+use super::section::Section;
+
+/// Every key of a virtual router.
+pub(super) const KEYS: &[&str] = &[
+    "advert_interval",
+    "announcements",
+    "checksum",
+    "interface",
+    "min_hop_limit",
+    "node",
+    "preempt",
+    "priority",
+    "sync_group",
+    "transport",
+    "unadvertised_addresses",
+    "version",
+    "virtual_addresses",
+    "virtual_router_id",
+];
+
+/// Every key of `[virtual_router.NAME.announcements]`.
+pub(super) const ANNOUNCEMENT_KEYS: &[&str] = &["burst", "refresh", "repeat_after"];
+
+/// Every key of `[virtual_router.NAME.node.NODE]`: what may differ on a node.
+pub(super) const NODE_KEYS: &[&str] = &["interface", "preempt", "priority", "unadvertised_addresses"];
+
+/// Every key of a virtual address that is written as a table.
+pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface"];
+
+/// How a virtual router's addresses are announced unless the file says otherwise.
+const ANNOUNCEMENTS: Announcements =
+    Announcements { burst: 5, repeat_after: Duration::from_secs(5), refresh: Duration::ZERO };
+
+/// The longest times between announcements, a day: beyond it a mistake is more likely than a wish.
+const ANNOUNCEMENT_TIME_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The most announcements of one address in a burst; neighbours that missed so many are not reachable at all.
+const BURST_LIMIT: u32 = 100;
+
+/// Whom a virtual router advertises to, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TransportKind {
+    /// Everybody on the segment.
+    Multicast,
+    /// The other nodes one by one.
+    Unicast,
+}
+
+/// An address, on the virtual router's interface unless it names another.
+#[derive(Clone, Debug)]
+pub(super) struct AddressEntry {
+    /// The address.
+    pub(super) address: IpAddr,
+    /// The length of its prefix.
+    pub(super) prefix_length: u8,
+    /// Its own interface.
+    pub(super) interface: Option<InterfaceName>,
+}
+
+/// What differs on one node.
+#[derive(Debug)]
+pub(super) struct NodeOverride {
+    /// The node.
+    pub(super) node: At<NodeName>,
+    /// Its interface.
+    pub(super) interface: Option<At<InterfaceName>>,
+    /// Its priority.
+    pub(super) priority: Option<At<Priority>>,
+    /// Whether it takes over from an Active of lower priority.
+    pub(super) preemption: Option<At<Preemption>>,
+    /// The addresses that move along on it, instead of those of the other nodes.
+    pub(super) unadvertised: Option<Vec<At<AddressEntry>>>,
+}
+
+/// A virtual router as the file describes it for all nodes.
+#[derive(Debug)]
+pub(super) struct RouterSection {
+    /// Its name.
+    pub(super) name: At<RouterName>,
+    /// Where it advertises; a node may say otherwise.
+    pub(super) interface: Option<At<InterfaceName>>,
+    /// Its number on the segment.
+    pub(super) vrid: At<Vrid>,
+    /// The version it speaks.
+    pub(super) version: At<Version>,
+    /// How often its Active advertises.
+    pub(super) interval: Centiseconds,
+    /// Whom it advertises to.
+    pub(super) transport: At<TransportKind>,
+    /// The lowest TTL or hop limit that is accepted.
+    pub(super) min_hop_limit: At<u8>,
+    /// Whether a Backup takes over from an Active of lower priority.
+    pub(super) preemption: At<Preemption>,
+    /// The priority on all nodes, instead of the nodes' own.
+    pub(super) priority: Option<At<Priority>>,
+    /// How its checksum is computed.
+    pub(super) checksum: At<ChecksumStyle>,
+    /// What it advertises; not empty.
+    pub(super) addresses: Vec<At<AddressEntry>>,
+    /// What moves along.
+    pub(super) unadvertised: Vec<At<AddressEntry>>,
+    /// What it moves together with.
+    pub(super) sync_group: Option<At<GroupName>>,
+    /// How its addresses are announced.
+    pub(super) announcements: Announcements,
+    /// What differs on a node.
+    pub(super) overrides: Vec<NodeOverride>,
+}
+
+impl RouterSection {
+    /// Reads the table of the virtual router of this name.
+    pub(super) fn read(name: At<&str>, field: Field<'_>) -> Option<Self> {
+        let section = Section::open(format!("virtual router {}", name.value), name.span, field, KEYS)?;
+        let name = section.name(name, RouterName::new);
+        let interface = section.optional("interface", interface);
+        let vrid = section.required("virtual_router_id", "virtual_router_id = 51", |field| {
+            Some(Vrid::new(field.integer(1..=255)?).expect("1 to 255 are identifiers"))
+        });
+        let version = section.optional("version", version);
+        let version = section.or(version, Version::V3);
+        let interval = section.optional("advert_interval", |field| interval(&field, version.value));
+        let transport = section.optional("transport", |field| {
+            field.word(&[("multicast", TransportKind::Multicast), ("unicast", TransportKind::Unicast)])
+        });
+        let min_hop_limit = section.optional("min_hop_limit", |field| field.integer(1..=255));
+        let preemption = section.optional("preempt", preemption);
+        let checksum = section.optional("checksum", |field| {
+            field.word(&[
+                ("rfc9568", ChecksumStyle::MessageOnly),
+                ("pseudo-header", ChecksumStyle::PseudoHeader),
+            ])
+        });
+        let addresses =
+            section.required("virtual_addresses", "virtual_addresses = [\"10.77.0.50/24\"]", |field| {
+                let addresses = field.list();
+                if addresses.is_empty() {
+                    field.report(
+                        field
+                            .problem(format!("No virtual address in {}", section.title()))
+                            .label("nothing would move")
+                            .help("name at least one address: virtual_addresses = [\"10.77.0.50/24\"]"),
+                    );
+                }
+                Some(
+                    addresses
+                        .into_iter()
+                        .filter_map(|field| Some(field.at(address(field)?)))
+                        .collect::<Vec<_>>(),
+                )
+            });
+        let announcements = section
+            .field("announcements")
+            .map_or(Some(ANNOUNCEMENTS), |field| announcements(section.title(), field));
+        let overrides = section.named("node", |node, field| NodeOverride::read(section.title(), node, field));
+        let priority = section.optional("priority", |field| priority(&field));
+        let unadvertised = section.list("unadvertised_addresses", address);
+        let sync_group = section.optional("sync_group", |field| field.name(GroupName::new));
+        Some(Self {
+            name: name?,
+            interface,
+            vrid: vrid?,
+            version,
+            interval: section.or(interval, Centiseconds::DEFAULT).value,
+            transport: section.or(transport, TransportKind::Multicast),
+            min_hop_limit: section.or(min_hop_limit, u8::MAX),
+            preemption: section.or(preemption, Preemption::Allowed),
+            priority,
+            checksum: section.or(checksum, ChecksumStyle::MessageOnly),
+            addresses: addresses?.value,
+            unadvertised,
+            sync_group,
+            announcements: announcements?,
+            overrides: overrides.into_iter().flatten().collect(),
+        })
+    }
+
+    /// Returns what differs on a node.
+    pub(super) fn on(&self, node: &NodeName) -> Option<&NodeOverride> {
+        self.overrides.iter().find(|differing| differing.node.value == *node)
+    }
+}
+
+impl NodeOverride {
+    fn read(router: &str, node: At<&str>, field: Field<'_>) -> Option<Self> {
+        let title = format!("{router} on node {}", node.value);
+        let section = Section::open(title, node.span, field, NODE_KEYS)?;
+        Some(Self {
+            node: section.name(node, NodeName::new)?,
+            interface: section.optional("interface", interface),
+            priority: section.optional("priority", |field| priority(&field)),
+            preemption: section.optional("preempt", preemption),
+            unadvertised: section
+                .field("unadvertised_addresses")
+                .map(|_| section.list("unadvertised_addresses", address)),
+        })
+    }
+}
+
+fn interface(field: Field<'_>) -> Option<InterfaceName> {
+    let text = field.text()?;
+    InterfaceName::new(text)
+        .map_err(|error| {
+            let reason = match error {
+                NameError::Length { length, limit } => {
+                    format!("it has {length} bytes, the kernel takes 1 to {limit}")
+                }
+                NameError::Character { character } => format!("the kernel allows no {character:?} in it"),
+            };
+            field.report(field.problem(format!("{text:?} cannot name an interface")).label(reason));
+        })
+        .ok()
+}
+
+fn preemption(field: Field<'_>) -> Option<Preemption> {
+    Some(if field.boolean()? { Preemption::Allowed } else { Preemption::Refused })
+}
+
+fn version(field: Field<'_>) -> Option<Version> {
+    match field.integer(2..=3)? {
+        2_u32 => Some(Version::V2),
+        _ => Some(Version::V3),
+    }
+}
+
+fn interval(field: &Field<'_>, version: Version) -> Option<Centiseconds> {
+    let (least, longest) = match version {
+        Version::V2 => (Duration::from_secs(1), Centiseconds::MAX_V2),
+        Version::V3 => (Duration::from_millis(10), Centiseconds::MAX_V3),
+    };
+    let time = field.duration(least..=longest.duration())?;
+    let milliseconds = time.as_millis();
+    let (unit, what) = match version {
+        Version::V2 => (1_000, "whole seconds"),
+        Version::V3 => (10, "whole centiseconds"),
+    };
+    if !milliseconds.is_multiple_of(unit) {
+        let below = Duration::from_millis(u64::try_from(milliseconds - milliseconds % unit).ok()?);
+        field.report(
+            field
+                .problem(format!("VRRP version {} carries intervals in {what}", version.number()))
+                .label("cannot be said in an advertisement")
+                .help(format!("for example: advert_interval = \"{below:?}\"")),
+        );
+        return None;
+    }
+    u16::try_from(milliseconds / 10).ok().map(Centiseconds::new)
+}
+
+fn announcements(router: &str, field: Field<'_>) -> Option<Announcements> {
+    let section =
+        Section::open(format!("the announcements of {router}"), field.span(), field, ANNOUNCEMENT_KEYS)?;
+    let time = |field: Field<'_>| field.duration(Duration::ZERO..=ANNOUNCEMENT_TIME_LIMIT);
+    let burst = section.optional("burst", |field| field.integer(1..=BURST_LIMIT));
+    let repeat_after = section.optional("repeat_after", time);
+    let refresh = section.optional("refresh", time);
+    Some(Announcements {
+        burst: section.or(burst, ANNOUNCEMENTS.burst).value,
+        repeat_after: section.or(repeat_after, ANNOUNCEMENTS.repeat_after).value,
+        refresh: section.or(refresh, ANNOUNCEMENTS.refresh).value,
+    })
+}
+
+/// Reads `"10.77.0.50/24"` or `{ address = "10.77.0.50/24", interface = "eth1" }`.
+fn address(field: Field<'_>) -> Option<AddressEntry> {
+    if !matches!(field.value(), DeValue::Table(_)) {
+        return address_with_prefix(field, None);
+    }
+    let section = Section::open("an address", field.span(), field, ADDRESS_KEYS)?;
+    let interface = section.optional("interface", interface).map(|interface| interface.value);
+    let entry = section
+        .required("address", "address = \"10.77.0.50/24\"", |field| address_with_prefix(field, interface));
+    Some(entry?.value)
+}
+
+fn address_with_prefix(field: Field<'_>, interface: Option<InterfaceName>) -> Option<AddressEntry> {
+    let text = field.text()?;
+    let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
+    let Ok(address) = host.parse::<IpAddr>() else {
+        let problem = Problem::at(field.span(), format!("{text:?} is no address for `{}`", field.key()));
+        field.report(
+            problem.label("not an IP address").help("write it like \"10.77.0.50/24\" or \"fd77::50/64\""),
+        );
+        return None;
+    };
+    let address = field.unicast(address)?;
+    let longest = match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    };
+    let prefix_length = match prefix.map(str::parse::<u8>) {
+        None => longest,
+        Some(Ok(length)) if (1..=longest).contains(&length) => length,
+        Some(Ok(_) | Err(_)) => {
+            field.report(
+                field
+                    .problem(format!("{text:?} has no prefix length that fits"))
+                    .label(format!("the prefix of this address has 1 to {longest} bits"))
+                    .help(format!("write the length of the subnet's prefix, or leave it out for /{longest}")),
+            );
+            return None;
+        }
+    };
+    Some(AddressEntry { address, prefix_length, interface })
+}

@@ -1,0 +1,53 @@
+//! What is no TOML.
+
+use std::collections::BTreeSet;
+
+use super::problem::{Certainty, Problem, Span};
+
+/// Returns the syntax errors as problems, together with those of the others that are no consequence of one.
+///
+/// The parser reads on after an error, so one slip can be followed by more on its line, and by keys that seem to be
+/// missing.
+pub(super) fn with_syntax_errors(
+    text: &str,
+    errors: &[toml::de::Error],
+    others: Vec<Problem>,
+) -> Vec<Problem> {
+    if errors.is_empty() {
+        return others;
+    }
+    let mut lines = BTreeSet::new();
+    let mut problems: Vec<_> = errors
+        .iter()
+        .map(|error| (error.span().map_or(Span { start: 0, end: 0 }, Span::from), error.message()))
+        .filter(|(span, _)| lines.insert(line_start(text, *span)))
+        .map(|(span, message)| syntax_problem(span, message))
+        .collect();
+    let independent = |problem: &Problem| match (problem.certainty, problem.span) {
+        (Certainty::Missing, _) => false,
+        (Certainty::Certain, Some(span)) => !lines.contains(&line_start(text, span)),
+        (Certainty::Certain, None) => true,
+    };
+    problems.extend(others.into_iter().filter(independent));
+    problems.sort();
+    problems
+}
+
+fn line_start(text: &str, span: Span) -> usize {
+    text.as_bytes()[..span.start].iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1)
+}
+
+fn syntax_problem(span: Span, message: &str) -> Problem {
+    let (cause, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let problem = Problem::at(span, format!("This is no TOML: {cause}"));
+    let problem = if expected.is_empty() { problem } else { problem.label(format!("expected {expected}")) };
+    match cause {
+        "string values must be quoted" => {
+            problem.label("text without quotes").help("put it in quotes: times, addresses and names are text")
+        }
+        "duplicate key" => {
+            problem.label("stands in the same table already").help("remove or rename one of the two")
+        }
+        _ => problem,
+    }
+}

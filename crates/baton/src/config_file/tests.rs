@@ -1,0 +1,277 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use node::config::{Follow, Transport};
+use virtual_server::service::{Forwarding, MarkFamily, ServiceFlag, ServiceKey};
+use vrrp::{Centiseconds, Priority};
+
+use super::*;
+
+mod golden;
+mod mutation;
+mod speed;
+
+fn parse(text: &str) -> ConfigFile {
+    ConfigFile::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn resolve(file: &ConfigFile, node: &str) -> Config {
+    file.resolve(&NodeName::new(node).unwrap()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn lb1(text: &str) -> Config {
+    resolve(&parse(text), "lb1")
+}
+
+fn examples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    paths
+}
+
+fn example(name: &str) -> String {
+    let path = examples().into_iter().find(|path| path.ends_with(name)).expect("the example exists");
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn every_example_is_valid_for_each_of_its_nodes() {
+    let examples = examples();
+    assert!(examples.len() >= 5, "{examples:?}");
+    for path in examples {
+        let file = ConfigFile::read(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(file.nodes().count() >= 2, "{}", path.display());
+        for node in file.nodes() {
+            assert_eq!(file.resolve(node).unwrap().node, *node);
+        }
+    }
+}
+
+#[test]
+fn the_reference_equals_the_defaults() {
+    let minimal = r#"
+        [node.lb1]
+        [node.lb2]
+
+        [virtual_router.web]
+        interface = "eth0"
+        virtual_router_id = 51
+        virtual_addresses = ["10.77.0.50/24", "10.77.0.51/24"]
+
+        [virtual_server.web]
+        address = "10.77.0.50:80"
+        real_servers = ["10.78.0.21:80", "10.78.0.22:80"]
+
+        [virtual_server.web.check]
+        type = "http"
+    "#;
+    let (reference, minimal) = (parse(&example("reference.toml")), parse(minimal));
+    for node in minimal.nodes() {
+        assert_eq!(reference.resolve(node).unwrap(), minimal.resolve(node).unwrap());
+    }
+}
+
+#[test]
+fn every_key_stands_in_the_reference() {
+    let reference = example("reference.toml");
+    let sections = [
+        ("[node.", node_section::KEYS),
+        ("[virtual_router.web]", router_section::KEYS),
+        ("[virtual_router.web.announcements]", router_section::ANNOUNCEMENT_KEYS),
+        ("[virtual_router.web.node.lb2]", router_section::NODE_KEYS),
+        ("[virtual_router.web]", router_section::ADDRESS_KEYS),
+        ("[virtual_server.web]", server_section::KEYS),
+        ("[virtual_server.web]", server_section::REAL_SERVER_KEYS),
+        ("[virtual_server.web]", server_section::SORRY_SERVER_KEYS),
+        ("[virtual_server.web.check]", check_section::KEYS),
+        ("", document::KEYS),
+    ];
+    for (header, keys) in sections {
+        let start = reference.find(header).expect("the section stands in the reference");
+        let name = header.trim_end_matches(']');
+        for key in keys {
+            let stands = reference[start..].lines().any(|line| {
+                let line = line.trim_start_matches(['#', ' ']);
+                line.starts_with(&format!("{key} ="))
+                    || line.contains(&format!("{{ {key} ="))
+                    || line.contains(&format!(", {key} ="))
+                    || line.starts_with(&format!("{name}.{key}"))
+                    || line.starts_with(&format!("[{key}."))
+            });
+            assert!(stands, "{header} has no {key} in config/reference.toml");
+        }
+    }
+}
+
+const TWO_NODES: &str = r#"
+[node.lb1]
+addresses = ["10.77.0.11", "fd77::11"]
+priority = 150
+[node.lb2]
+addresses = ["10.77.0.12", "fd77::12"]
+"#;
+
+fn router(keys: &str) -> String {
+    format!("{TWO_NODES}\n[virtual_router.web]\ninterface = \"eth0\"\nvirtual_router_id = 51\n{keys}\n")
+}
+
+#[test]
+fn the_pair_is_read_as_it_is_meant() {
+    let file = parse(&example("pair.toml"));
+    let lb1 = resolve(&file, "lb1");
+    let lb2 = resolve(&file, "lb2");
+    let (first, second) = (&lb1.virtual_routers["web"], &lb2.virtual_routers["web"]);
+    assert_eq!((first.priority.get(), second.priority.get()), (150, 100));
+    assert_eq!(first.interval, Centiseconds::DEFAULT);
+    assert_eq!(format!("{:?}", first.addresses), "[10.77.0.50/24 on eth0]");
+    assert_eq!(format!("{:?}", first.unadvertised), "[10.78.0.1/24 on eth1]");
+    assert_eq!(lb1.peers.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["lb2"]);
+    assert_eq!(format!("{:?}", lb1.sync_groups), r#"{"edge": {"web", "web6"}}"#);
+    let server = &lb1.virtual_servers["web"];
+    assert_eq!(server.services[0].1, Follow::Routers([RouterName::new("web").unwrap()].into()));
+    assert_eq!(server.real_servers.len(), 2);
+    assert_eq!(server.sorry_server.unwrap().address, "10.78.0.99:80".parse().unwrap());
+    assert_eq!(server.check.as_ref().unwrap().interval, Duration::from_millis(500));
+    assert_eq!(lb1.virtual_servers, lb2.virtual_servers);
+}
+
+#[test]
+fn what_differs_on_a_node_replaces_what_all_have() {
+    let file = parse(&router(
+        r#"
+        priority = 120
+        virtual_addresses = ["10.77.0.50/24"]
+        unadvertised_addresses = [{ address = "10.78.0.1/24", interface = "eth1" }]
+        [virtual_router.web.node.lb2]
+        interface = "ens5"
+        priority = 90
+        preempt = false
+        unadvertised_addresses = [{ address = "10.78.0.1/24", interface = "ens6" }]
+        "#,
+    ));
+    let (lb1, lb2) = (resolve(&file, "lb1"), resolve(&file, "lb2"));
+    let (first, second) = (&lb1.virtual_routers["web"], &lb2.virtual_routers["web"]);
+    assert_eq!((first.priority.get(), second.priority.get()), (120, 90));
+    assert_eq!(format!("{:?}", first.addresses), "[10.77.0.50/24 on eth0]");
+    assert_eq!(format!("{:?}", second.addresses), "[10.77.0.50/24 on ens5]");
+    assert_eq!(format!("{:?}", second.unadvertised), "[10.78.0.1/24 on ens6]");
+    assert_ne!(first.preemption, second.preemption);
+}
+
+#[test]
+fn unicast_goes_from_the_own_address_to_those_of_the_other_nodes() {
+    let text = router("transport = \"unicast\"\nmin_hop_limit = 254\nvirtual_addresses = [\"fd77::50/64\"]");
+    assert_eq!(
+        lb1(&text).virtual_routers["web"].transport,
+        Transport::Unicast {
+            source: "fd77::11".parse().unwrap(),
+            peers: ["fd77::12".parse().unwrap()].into(),
+            min_hop_limit: 254
+        }
+    );
+}
+
+#[test]
+fn an_ipv6_virtual_router_advertises_a_link_local_address_first() {
+    let addresses = |list: &str| {
+        let config = lb1(&router(&format!("virtual_addresses = {list}")));
+        format!("{:?}", config.virtual_routers["web"].addresses)
+    };
+    assert_eq!(addresses(r#"["fd77::50/64"]"#), "[fe80::200:5eff:fe00:233/64 on eth0, fd77::50/64 on eth0]");
+    assert_eq!(
+        addresses(r#"["fd77::50", "fd77::51", "fe80::1/64", "fd77::52"]"#),
+        "[fe80::1/64 on eth0, fd77::50/128 on eth0, fd77::51/128 on eth0, fd77::52/128 on eth0]"
+    );
+}
+
+#[test]
+fn a_virtual_server_of_several_addresses_follows_the_holder_of_each() {
+    let text = router("virtual_addresses = [\"10.77.0.50/24\"]\nsync_group = \"edge\"")
+        + r#"
+        [virtual_router.dmz]
+        interface = "eth0"
+        virtual_router_id = 52
+        virtual_addresses = ["10.77.0.60"]
+        sync_group = "edge"
+        [virtual_server.both]
+        addresses = ["10.77.0.50:80", "10.77.0.60:80"]
+        real_servers = ["10.78.0.21"]
+        [virtual_server.marked]
+        fwmark = 7
+        follow = "edge"
+        real_servers = ["10.78.0.21"]
+        [virtual_server.everywhere]
+        address = "10.77.0.99:53"
+        protocol = "udp"
+        one_packet = true
+        scheduler = "sh"
+        scheduler_flags = ["port"]
+        follow = "always"
+        forward = "tunnel"
+        real_servers = ["[fd78::21]", { address = "10.78.0.21:53", forward = "nat", weight = 0 }]
+        "#;
+    let config = lb1(&text);
+    let follows = |server: &str| {
+        let services = &config.virtual_servers[server].services;
+        services.iter().map(|(key, follow)| format!("{key}: {follow:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        follows("both"),
+        [r#"tcp 10.77.0.50:80: Routers({"web"})"#, r#"tcp 10.77.0.60:80: Routers({"dmz"})"#]
+    );
+    assert_eq!(follows("marked"), [r#"fwmark 7: Routers({"dmz", "web"})"#]);
+    assert_eq!(follows("everywhere"), ["udp 10.77.0.99:53: Always"]);
+    assert!(matches!(
+        config.virtual_servers["marked"].services[0].0,
+        ServiceKey::Mark { family: MarkFamily::V4, .. }
+    ));
+    let everywhere = &config.virtual_servers["everywhere"];
+    assert_eq!(everywhere.flags, [ServiceFlag::OnePacket, ServiceFlag::Scheduler2].into());
+    let real_servers: Vec<_> = everywhere
+        .real_servers
+        .values()
+        .map(|server| (server.address.to_string(), server.weight.get(), server.forwarding))
+        .collect();
+    assert_eq!(
+        real_servers,
+        [
+            ("10.78.0.21:53".to_owned(), 0, Forwarding::Nat),
+            ("[fd78::21]:53".to_owned(), 1, Forwarding::Tunnel)
+        ]
+    );
+}
+
+#[test]
+fn the_owner_of_an_address_has_priority_255() {
+    let keys = "virtual_addresses = [\"10.77.0.11/24\"]\n[virtual_router.web.node.lb1]\npriority = 255";
+    let file = parse(&router(keys));
+    assert_eq!(resolve(&file, "lb1").virtual_routers["web"].priority, Priority::OWNER);
+    assert_eq!(resolve(&file, "lb2").virtual_routers["web"].priority, Priority::DEFAULT);
+}
+
+#[test]
+fn a_node_that_is_not_there_or_no_baton_is_told_from_those_that_are() {
+    let file = parse(&example("routers-only.toml"));
+    assert_eq!(file.nodes().map(NodeName::as_str).collect::<Vec<_>>(), ["gw1", "gw2"]);
+    let error = |node: &str| file.resolve(&NodeName::new(node).unwrap()).unwrap_err().to_string();
+    assert_eq!(
+        error("gw7"),
+        "error: The file has no node gw7\n |\n = help: add a section [node.gw7] for this machine, or choose one of the nodes with --node: gw1, gw2\n\n1 error in test.toml"
+    );
+    assert!(error("gw3").contains("Node gw3 does not run Baton"), "{}", error("gw3"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_what_to_do() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let absent = ConfigFile::read(&folder.join("absent.toml")).unwrap_err().to_string();
+    assert!(absent.contains("No such file or directory"), "{absent}");
+    assert!(absent.contains("--config FILE"), "{absent}");
+    let a_folder = ConfigFile::read(&folder).unwrap_err().to_string();
+    assert!(a_folder.contains("Is a directory"), "{a_folder}");
+    let endless = ConfigFile::read(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert!(endless.contains("has more than 16 MiB"), "{endless}");
+}

@@ -1,0 +1,57 @@
+//! Each file of `errors/` is a configuration with errors; beside it stands what an operator is told.
+
+use std::env;
+
+use super::*;
+
+/// Rewrites the expected texts: `UPDATE_GOLDEN=1 cargo test -p baton config_file`, then read the difference.
+const UPDATE: &str = "UPDATE_GOLDEN";
+
+#[test]
+fn every_error_says_what_where_why_and_what_to_do() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config_file/errors");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    assert!(paths.len() >= 10, "{paths:?}");
+    let mut differing = Vec::new();
+    for path in paths {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let Err(errors) = ConfigFile::parse(name, &text) else { panic!("{name} has no error") };
+        let told = format!("{errors}\n");
+        let golden = path.with_extension("txt");
+        if env::var_os(UPDATE).is_some() {
+            fs::write(&golden, told).unwrap();
+        } else if fs::read_to_string(&golden).ok().as_ref() != Some(&told) {
+            differing.push(format!("--- {name}\n{told}"));
+        }
+    }
+    assert!(
+        differing.is_empty(),
+        "Run again with {UPDATE}=1 and read the difference:\n{}",
+        differing.join("\n")
+    );
+}
+
+#[test]
+fn colour_changes_nothing_but_the_colour() {
+    let errors = ConfigFile::parse("test.toml", "nod = 1").unwrap_err();
+    let coloured = errors.render(Colour::Always);
+    assert!(coloured.contains("\x1b["), "{coloured}");
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, escape)) = rest.split_once("\x1b[") {
+        plain += before;
+        rest = escape.split_once('m').expect("only colours").1;
+    }
+    assert_eq!(plain + rest, errors.render(Colour::Never));
+}
+
+#[test]
+fn a_flood_of_errors_is_cut_short() {
+    let text: String = (0..500).map(|number| format!("key{number} = 1\n")).collect();
+    let errors = ConfigFile::parse("test.toml", &text).unwrap_err();
+    let told = errors.to_string();
+    assert!(told.ends_with("501 errors in test.toml, the last 401 not shown"), "{told}");
+}
