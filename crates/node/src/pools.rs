@@ -159,8 +159,9 @@ impl Pools {
             };
             self.servers.insert(name.clone(), server);
         }
-        for server in before.into_values() {
+        for (name, server) in before {
             self.forget(&server);
+            self.stale.remove(&name);
         }
         if self.refresh_tables() == Refreshed::Changed {
             outputs.push(PoolOutput::TablesChanged);

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use node::pools::{Outcome, ProbeId, ProbeRequest};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use virtual_server::health::{Check, CheckKind};
 
@@ -53,7 +53,18 @@ impl Prober {
 
     /// Waits for a probe to be over; for ever while there is none. Cancel safe.
     pub async fn next(&mut self) -> (ProbeId, Outcome) {
-        let Some(finished) = self.under_way.join_next().await else { return pending().await };
+        match self.under_way.join_next().await {
+            Some(finished) => self.finish(finished),
+            None => pending().await,
+        }
+    }
+
+    /// Returns another probe that is over already: what ends together can be judged together.
+    pub fn try_next(&mut self) -> Option<(ProbeId, Outcome)> {
+        self.under_way.try_join_next().map(|finished| self.finish(finished))
+    }
+
+    fn finish(&mut self, finished: Result<(ProbeId, Outcome), JoinError>) -> (ProbeId, Outcome) {
         if let Some(request) = self.waiting.pop_front() {
             self.spawn(request);
         }

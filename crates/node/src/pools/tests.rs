@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use virtual_server::health::CheckKind;
 use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
 
@@ -251,6 +252,16 @@ fn what_leaves_the_configuration_leaves_the_tables_and_the_timers() {
 }
 
 #[test]
+fn a_virtual_server_may_leave_before_its_last_change_was_fetched() {
+    let (mut pools, _) = start(&config([("web", Arc::new(virtual_server(80, [1])))]));
+    let probe = due(&mut pools, after(0))[&real_server(1)];
+    assert!(answer(&mut pools, probe, Outcome::Good, after(1)).contains(&PoolOutput::TablesChanged));
+    assert_eq!(pools.handle(PoolInput::Reload(config([])), after(2)), [PoolOutput::TablesChanged]);
+    assert_eq!(*pools.tables(), Tables::default());
+    assert_eq!(pools.next_deadline(), None);
+}
+
+#[test]
 fn a_service_may_move_from_one_virtual_server_to_another_in_one_reload() {
     let unchecked =
         |port, number| Arc::new(VirtualServerConfig { check: None, ..virtual_server(port, [number]) });
@@ -294,4 +305,119 @@ fn one_of_ten_thousand_real_servers_touches_one_service_only() {
         .collect();
     assert_eq!(touched, [key(1042)]);
     assert_eq!(now.0[&key(1042)].service.destinations.len(), 99);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(u64),
+    Answer(prop::sample::Index, Outcome),
+    Reload(Arc<Config>),
+    Fetch,
+}
+
+fn any_config() -> impl Strategy<Value = Arc<Config>> {
+    let real_servers = prop::collection::btree_map(1_u16..5, 0_u16..3, 0..4);
+    let one = (real_servers, 0_u32..4, any::<bool>(), prop::option::weighted(0.8, 1_u64..3), 80_u16..82);
+    prop::collection::vec(prop::option::weighted(0.7, one), 2).prop_map(|servers| {
+        let mut whole = Config::clone(&config([]));
+        for ((name, apart), one) in [("one", 0), ("two", 10)].into_iter().zip(servers) {
+            let Some((weights, quorum, with_sorry, interval, port)) = one else { continue };
+            let wanted = VirtualServerConfig {
+                quorum,
+                sorry_server: with_sorry.then(|| at_weight(99, 1)),
+                real_servers: weights.into_iter().map(|(n, w)| (real_server(n), at_weight(n, w))).collect(),
+                check: interval.map(check),
+                ..virtual_server(port + apart, [])
+            };
+            whole.virtual_servers.insert(server(name), Arc::new(wanted));
+        }
+        Arc::new(whole)
+    })
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_u64..1500).prop_map(Step::Wait),
+        8 => (any::<prop::sample::Index>(), prop_oneof![
+            2 => Just(Outcome::Good),
+            2 => Just(bad()),
+            1 => Just(Outcome::Inconclusive("too many open files".into())),
+        ]).prop_map(|(probe, outcome)| Step::Answer(probe, outcome)),
+        1 => any_config().prop_map(Step::Reload),
+        2 => Just(Step::Fetch),
+    ]
+}
+
+/// What the tables have to be by the status that an operator sees.
+fn expected_tables(config: &Config, status: &PoolsStatus) -> BTreeMap<ServiceKey, BTreeSet<SocketAddr>> {
+    let expected = |(name, wanted): (&ServerName, &Arc<VirtualServerConfig>)| {
+        let status = &status.virtual_servers[name];
+        let up = |&(_, real_server): &(_, &crate::status::RealServerStatus)| {
+            real_server.state == RealServerState::Up
+        };
+        let destinations = match wanted.sorry_server {
+            Some(sorry_server) if status.state == ServerState::Down => BTreeSet::from([sorry_server.address]),
+            Some(_) | None => status.real_servers.iter().filter(up).map(|(&address, _)| address).collect(),
+        };
+        (wanted.services[0].0, destinations)
+    };
+    config.virtual_servers.iter().map(expected).collect()
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_tables_agree_with_the_status_and_no_check_is_forgotten(
+        first in any_config(),
+        steps in prop::collection::vec(any_step(), 0..80),
+    ) {
+        let mut pools = Pools::new(first.clone());
+        let (mut fetched, mut announced) = (pools.tables(), false);
+        let mut outputs = pools.handle(PoolInput::Start, NOW);
+        let (mut config, mut now, mut requests) = (first, NOW, Vec::new());
+        for step in steps {
+            for output in outputs {
+                match output {
+                    PoolOutput::Probe(request) => requests.push(request.id),
+                    PoolOutput::TablesChanged => announced = true,
+                    PoolOutput::Report(_) => {}
+                }
+            }
+            outputs = match step {
+                Step::Wait(milliseconds) => {
+                    now = now + Duration::from_millis(milliseconds);
+                    pools.handle(PoolInput::Deadline, now)
+                }
+                Step::Answer(_, _) if requests.is_empty() => vec![],
+                Step::Answer(probe, outcome) => answer(&mut pools, *probe.get(&requests), outcome, now),
+                Step::Reload(wanted) => {
+                    config = wanted.clone();
+                    pools.handle(PoolInput::Reload(wanted), now)
+                }
+                Step::Fetch => {
+                    let tables = pools.tables();
+                    prop_assert!(announced || Arc::ptr_eq(&tables, &fetched), "a change was not told");
+                    let served: BTreeMap<_, BTreeSet<_>> = tables
+                        .0
+                        .iter()
+                        .map(|(&key, following)| (key, following.service.destinations.keys().copied().collect()))
+                        .collect();
+                    prop_assert_eq!(served, expected_tables(&config, &pools.status()));
+                    (fetched, announced) = (tables, false);
+                    vec![]
+                }
+            };
+        }
+
+        let under_way = outputs.into_iter().filter_map(|output| match output {
+            PoolOutput::Probe(request) => Some(request.id),
+            PoolOutput::TablesChanged | PoolOutput::Report(_) => None,
+        });
+        for probe in requests.into_iter().chain(under_way) {
+            let _ = answer(&mut pools, probe, Outcome::Good, now);
+        }
+        let checked = config.virtual_servers.values().filter(|server| server.check.is_some());
+        let checks: usize = checked.map(|server| server.real_servers.len()).sum();
+        let asked = pools.handle(PoolInput::Deadline, now + Duration::from_secs(2));
+        prop_assert_eq!(asked.len(), checks);
+    }
 }

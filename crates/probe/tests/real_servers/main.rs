@@ -192,6 +192,31 @@ fn those_that_wait_behind_a_crowd_of_silent_real_servers_come_to_no_harm() {
 }
 
 #[test]
+fn what_ended_together_is_fetched_without_waiting() {
+    let (_listener, address) = listener();
+    let both = requests(address, &check(CheckKind::Tcp, AMPLE), 2);
+    let wanted: Vec<_> = both.iter().map(|probe| probe.id).collect();
+    let mut finished = on_one_thread(async {
+        let mut prober = Prober::new();
+        for probe in both {
+            prober.start(probe);
+        }
+        assert_eq!(prober.try_next(), None, "neither has begun");
+        let (first, _) = prober.next().await;
+        let second = loop {
+            match prober.try_next() {
+                Some((second, _)) => break second,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(prober.try_next(), None);
+        vec![first, second]
+    });
+    finished.sort();
+    assert_eq!(finished, wanted);
+}
+
+#[test]
 fn a_time_out_that_this_node_slept_through_is_not_held_against_the_real_server() {
     let (_listener, address) = listener();
     let request = requests(address, &http(None, SHORT), 1).remove(0);
