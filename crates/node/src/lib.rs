@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod difference;
 pub mod host_state;
 pub mod link;
 pub mod name;

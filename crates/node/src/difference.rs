@@ -1,0 +1,296 @@
+//! What a new configuration changes, for people to read and for the engine to leave alone what is not in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use virtual_server::health::{Check, CheckKind};
+use virtual_server::service::{Persistence, ServiceFlag, ServiceKey};
+use vrrp::{ChecksumStyle, Preemption};
+
+use crate::config::{Config, Follow, RealServer, Transport, VirtualRouterConfig, VirtualServerConfig};
+
+/// Returns a line for each thing that differs, like `virtual_router web: priority 150 -> 120`, by the keys of the
+/// configuration file; none when the two configurations are equal.
+pub fn differences(old: &Config, new: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.node != new.node {
+        lines.push(format!("this node: {} -> {}", old.node, new.node));
+    }
+    for pair in paired(&old.peers, &new.peers) {
+        let subject = format!("node {}", pair.name());
+        pair.tell(&subject, &mut lines, |subject, old, new| {
+            Vec::from_iter(changed(subject, "addresses", old, new, |set| list(set)))
+        });
+    }
+    for pair in paired(&old.virtual_routers, &new.virtual_routers) {
+        let subject = format!("virtual_router {}", pair.name());
+        pair.tell(&subject, &mut lines, |subject, old, new| router(subject, old, new));
+    }
+    for pair in paired(&old.sync_groups, &new.sync_groups) {
+        let subject = format!("sync_group {}", pair.name());
+        pair.tell(&subject, &mut lines, members);
+    }
+    for pair in paired(&old.virtual_servers, &new.virtual_servers) {
+        let subject = format!("virtual_server {}", pair.name());
+        pair.tell(&subject, &mut lines, |subject, old, new| server(subject, old, new));
+    }
+    lines
+}
+
+impl Config {
+    /// Returns the same configuration with the old one's virtual routers, virtual servers and checks in place of equal
+    /// ones, so that whoever compares them later needs to compare pointers only.
+    #[must_use]
+    pub fn adopt_unchanged(mut self, old: &Self) -> Self {
+        for (name, router) in &mut self.virtual_routers {
+            if let Some(known) = old.virtual_routers.get(name).filter(|known| *known == router) {
+                *router = Arc::clone(known);
+            }
+        }
+        for (name, server) in &mut self.virtual_servers {
+            let Some(known) = old.virtual_servers.get(name) else { continue };
+            if known == server {
+                *server = Arc::clone(known);
+            } else if known.check.is_some() && known.check == server.check {
+                Arc::make_mut(server).check.clone_from(&known.check);
+            }
+        }
+        self
+    }
+}
+
+/// What the old and the new configuration have under one name.
+enum Pair<'a, K, V> {
+    Removed(&'a K),
+    Added(&'a K),
+    Both(&'a K, &'a V, &'a V),
+}
+
+impl<'a, K, V: PartialEq> Pair<'a, K, V> {
+    fn name(&self) -> &'a K {
+        match self {
+            Self::Removed(name) | Self::Added(name) | Self::Both(name, _, _) => name,
+        }
+    }
+
+    fn tell(
+        &self,
+        subject: &str,
+        lines: &mut Vec<String>,
+        compare: impl FnOnce(&str, &V, &V) -> Vec<String>,
+    ) {
+        match self {
+            Self::Removed(_) => lines.push(format!("{subject} removed")),
+            Self::Added(_) => lines.push(format!("{subject} added")),
+            Self::Both(_, old, new) if old == new => {}
+            Self::Both(_, old, new) => lines.extend(compare(subject, old, new)),
+        }
+    }
+}
+
+fn paired<'a, K: Ord, V>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = Pair<'a, K, V>> {
+    let names: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
+    names.into_iter().filter_map(|name| match (old.get(name), new.get(name)) {
+        (Some(old), Some(new)) => Some(Pair::Both(name, old, new)),
+        (Some(_), None) => Some(Pair::Removed(name)),
+        (None, Some(_)) => Some(Pair::Added(name)),
+        (None, None) => None,
+    })
+}
+
+fn changed<T: PartialEq>(
+    subject: &str,
+    key: &str,
+    old: &T,
+    new: &T,
+    show: impl Fn(&T) -> String,
+) -> Option<String> {
+    (old != new).then(|| format!("{subject}: {key} {} -> {}", show(old), show(new)))
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
+
+fn optional<T>(value: Option<&T>, show: impl Fn(&T) -> String) -> String {
+    value.map_or_else(|| "none".to_owned(), show)
+}
+
+fn plain<T: Display>(value: &T) -> String {
+    value.to_string()
+}
+
+fn time(time: &Duration) -> String {
+    if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
+}
+
+fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> Vec<String> {
+    let VirtualRouterConfig {
+        interface,
+        vrid,
+        version,
+        // It is that of the addresses.
+        family: _,
+        priority,
+        interval,
+        preemption,
+        checksum,
+        transport,
+        addresses,
+        unadvertised,
+        announcements,
+    } = old;
+    let moments = (&announcements.repeat_after, &announcements.refresh);
+    [
+        changed(subject, "interface", interface, &new.interface, plain),
+        changed(subject, "virtual_router_id", vrid, &new.vrid, plain),
+        changed(subject, "version", version, &new.version, |version| version.number().to_string()),
+        changed(subject, "priority", priority, &new.priority, plain),
+        changed(subject, "advert_interval", interval, &new.interval, plain),
+        changed(subject, "preempt", preemption, &new.preemption, |preemption| {
+            match preemption {
+                Preemption::Allowed => "true",
+                Preemption::Refused => "false",
+            }
+            .to_owned()
+        }),
+        changed(subject, "checksum", checksum, &new.checksum, |checksum| {
+            match checksum {
+                ChecksumStyle::MessageOnly => "rfc9568",
+                ChecksumStyle::PseudoHeader => "pseudo-header",
+            }
+            .to_owned()
+        }),
+        changed(subject, "transport", transport, &new.transport, show_transport),
+        changed(subject, "virtual_addresses", addresses, &new.addresses, |addresses| list(addresses)),
+        changed(subject, "unadvertised_addresses", unadvertised, &new.unadvertised, |addresses| {
+            list(addresses)
+        }),
+        changed(subject, "announcements.burst", &announcements.burst, &new.announcements.burst, plain),
+        changed(subject, "announcements.repeat_after", moments.0, &new.announcements.repeat_after, time),
+        changed(subject, "announcements.refresh", moments.1, &new.announcements.refresh, time),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn show_transport(transport: &Transport) -> String {
+    match transport {
+        Transport::Multicast => "multicast".to_owned(),
+        Transport::Unicast { source, peers, min_hop_limit } => {
+            format!("unicast from {source} to {} (min_hop_limit {min_hop_limit})", list(peers))
+        }
+    }
+}
+
+fn members<T: Ord + Display>(subject: &str, old: &BTreeSet<T>, new: &BTreeSet<T>) -> Vec<String> {
+    let left = old.difference(new).map(|member| format!("{subject}: {member} removed"));
+    let come = new.difference(old).map(|member| format!("{subject}: {member} added"));
+    left.chain(come).collect()
+}
+
+fn server(subject: &str, old: &VirtualServerConfig, new: &VirtualServerConfig) -> Vec<String> {
+    let VirtualServerConfig {
+        services,
+        scheduler,
+        flags,
+        persistence,
+        quorum,
+        sorry_server,
+        real_servers,
+        check,
+    } = old;
+    let mut lines = members(subject, &shown_services(services), &shown_services(&new.services));
+    lines.extend(
+        [
+            changed(subject, "scheduler", scheduler, &new.scheduler, plain),
+            changed(subject, "flags", flags, &new.flags, |flags| {
+                list(flags.iter().map(|flag| flag_name(*flag)))
+            }),
+            changed(subject, "persistence", persistence, &new.persistence, |it| {
+                optional(it.as_ref(), |it| show_persistence(*it))
+            }),
+            changed(subject, "quorum", quorum, &new.quorum, plain),
+            changed(subject, "sorry_server", sorry_server, &new.sorry_server, |it| {
+                optional(it.as_ref(), |sorry| format!("{} ({})", sorry.address, sorry.forwarding.name()))
+            }),
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    for pair in paired(real_servers, &new.real_servers) {
+        let subject = format!("{subject}: real server {}", pair.name());
+        pair.tell(&subject, &mut lines, real_server);
+    }
+    match (check, &new.check) {
+        (Some(old), Some(new)) => lines.extend(changed_check(subject, old, new)),
+        (Some(_), None) => lines.push(format!("{subject}: check removed")),
+        (None, Some(_)) => lines.push(format!("{subject}: check added")),
+        (None, None) => {}
+    }
+    lines
+}
+
+fn shown_services(services: &[(ServiceKey, Follow)]) -> BTreeSet<String> {
+    let show = |(key, follow): &(ServiceKey, Follow)| match follow {
+        Follow::Always => format!("service {key} always"),
+        Follow::Routers(routers) => format!("service {key} following {}", list(routers)),
+    };
+    services.iter().map(show).collect()
+}
+
+fn flag_name(flag: ServiceFlag) -> &'static str {
+    match flag {
+        ServiceFlag::OnePacket => "one_packet",
+        ServiceFlag::Scheduler1 => "flag-1",
+        ServiceFlag::Scheduler2 => "flag-2",
+        ServiceFlag::Scheduler3 => "flag-3",
+    }
+}
+
+fn show_persistence(persistence: Persistence) -> String {
+    format!("{}s for /{}", persistence.timeout_seconds, persistence.prefix_length)
+}
+
+fn real_server(subject: &str, old: &RealServer, new: &RealServer) -> Vec<String> {
+    let RealServer { address: _, weight, forwarding } = old;
+    let weights = changed(subject, "weight", &weight.get(), &new.weight.get(), plain);
+    let forwardings =
+        changed(subject, "forward", forwarding, &new.forwarding, |forwarding| forwarding.name().to_owned());
+    weights.into_iter().chain(forwardings).collect()
+}
+
+fn changed_check(subject: &str, old: &Check, new: &Check) -> impl Iterator<Item = String> {
+    let Check { kind, interval, timeout, rise, fall } = old;
+    [
+        changed(subject, "check", kind, &new.kind, show_kind),
+        changed(subject, "check.interval", interval, &new.interval, time),
+        changed(subject, "check.timeout", timeout, &new.timeout, time),
+        changed(subject, "check.rise", rise, &new.rise, plain),
+        changed(subject, "check.fall", fall, &new.fall, plain),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn show_kind(kind: &CheckKind) -> String {
+    match kind {
+        CheckKind::Tcp => "tcp".to_owned(),
+        CheckKind::Http(http) => {
+            let status = list(http.status.iter().map(|(low, high)| format!("{low}-{high}")));
+            let host = optional(http.host.as_ref(), plain);
+            let body = optional(http.body.as_ref(), |body| format!("{body:?}"));
+            format!("http {} (host {host}, status {status}, body {body})", http.path)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
