@@ -81,7 +81,7 @@ mod tests {
     fn what_passes_after_the_start_is_recorded() {
         let lab = Topology::standard(1, 0).build().unwrap();
         let mut capture = Capture::start(lab.namespace("lb1"), "eth0", "icmp").unwrap();
-        lab.namespace("client").run(&["ping", "-c2", "-i0.01", "-W2", "10.77.0.11"]).unwrap();
+        lab.namespace("client").run(&["ping", "-c2", "-i0.01", "-w20", "10.77.0.11"]).unwrap();
         capture.stop().unwrap();
         let rows = capture.fields("icmp.type == 8", &["ip.src", "ip.dst", "icmp.seq"]).unwrap();
         assert_eq!(rows, [["10.77.0.100", "10.77.0.11", "1"], ["10.77.0.100", "10.77.0.11", "2"]]);

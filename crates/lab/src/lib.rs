@@ -5,6 +5,33 @@
 //! it returns breaks links on purpose through its [`Port`]s. Everything is real: real sockets, real daemons, the
 //! real kernel. Everything a value made is gone when the value is dropped.
 //!
+//! ```no_run
+//! # fn main() -> lab::Result<()> {
+//! use std::process::Command;
+//! use std::time::{Duration, Instant};
+//!
+//! let lab = lab::Topology::standard(2, 1).build()?;
+//! let mut daemons = Vec::new();
+//! for node in ["lb1", "lb2"] {
+//!     let mut command = Command::new("target/debug/baton");
+//!     command.args(["run", "--config", "config/pair.toml", "--node", node]);
+//!     daemons.push(lab.namespace(node).spawn("baton", &mut command)?);
+//! }
+//! let address = "10.77.0.50".parse().expect("an address");
+//! let limit = Duration::from_secs(10);
+//! lab::wait_until("The first election", limit, || Ok(lab.holders(address)? == ["lb1"]))?;
+//!
+//! let client = lab::Prober::echo(lab.namespace("client"), address, Duration::from_millis(1))?;
+//! client.wait_for_answer(Instant::now(), limit)?;
+//! let crash = Instant::now();
+//! lab.detach("lb1")?;
+//! lab::wait_until("The take-over", limit, || lab.namespace("lb2").holds(address))?;
+//! client.wait_for_answer(Instant::now(), limit)?;
+//! println!("outage {:?}", client.stop()?.since(crash).longest_gap().duration());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! It needs root and `iproute2`; [`packages`] installs what else a task wants, and [`kernel`] boots a kernel
 //! with IPVS where the running one has none.
 

@@ -157,7 +157,7 @@ mod tests {
         let (client, node) = (lab.namespace("client"), lab.namespace("lb1"));
         let address = "10.77.0.11".parse().unwrap();
         assert_eq!(client.neighbour(address).unwrap(), None);
-        client.run(&["ping", "-c1", "-W2", "10.77.0.11"]).unwrap();
+        client.run(&["ping", "-c1", "-w20", "10.77.0.11"]).unwrap();
         assert_eq!(client.neighbour(address).unwrap(), Some(node.link_address("eth0").unwrap()));
     }
 

@@ -22,6 +22,9 @@ const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
 /// How long a guest may take to end when it is asked to.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
+/// The guest writes it, and a line's end, when the program has ended.
+const END_OF_TRANSMISSION: u8 = 0x04;
+
 /// A kernel to run a program on.
 #[derive(Clone, Debug)]
 pub enum TestKernel {
@@ -149,12 +152,19 @@ fn watch(command: &mut Command, limit: Duration) -> Result<()> {
 }
 
 fn show(console: PipeReader) {
+    let mut ended = false;
     let mut lines = BufReader::new(console).split(b'\n');
+    // The pipe is emptied to its end, because a guest that cannot write stands still.
     while let Some(Ok(line)) = lines.next() {
-        // `println!` and not the raw output, so that a test's output is kept with the test.
-        println!("{}", String::from_utf8_lossy(&line).trim_end_matches('\r'));
-        // Nobody listening any more is no reason to stop the guest.
-        let _ = io::stdout().flush();
+        let line = line.trim_ascii_end();
+        let text = line.strip_suffix(&[END_OF_TRANSMISSION]).unwrap_or(line);
+        if !ended && (text.len() == line.len() || !text.is_empty()) {
+            // `println!` and not the raw output, so that a test's output is kept with the test.
+            println!("{}", String::from_utf8_lossy(text));
+            // Nobody listening any more is no reason to stop the guest.
+            let _ = io::stdout().flush();
+        }
+        ended = ended || text.len() < line.len();
     }
 }
 

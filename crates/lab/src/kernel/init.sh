@@ -26,6 +26,8 @@ cd @folder@
 @run@ </dev/null
 echo $? >@status@
 sync
+# The end of transmission: what the kernel says from here on is about turning off and nobody's concern.
+printf '\004\n'
 # Turning off takes a moment in which files can no longer be read, and the first process must not end before.
 sleep 60 &
 echo o >/proc/sysrq-trigger

@@ -30,7 +30,7 @@ pub(super) fn prepare(boot: &Boot<'_>, cache: &Path) -> Result<(Command, PathBuf
     // The guest goes when this process does, whatever happens to it.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"]);
-    command.args(["-smp", "2", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]);
+    command.args(["-smp", "2", "-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio"]);
     command.args(["-m", &boot.memory_mib.to_string()]);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
     command.args(["-append", "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off"]);
