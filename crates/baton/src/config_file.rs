@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use node::config::Config;
@@ -53,7 +53,7 @@ impl ConfigFile {
     /// Everything that is wrong with it, also that it cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigErrors> {
         let name = path.display().to_string();
-        let text = read_text(path).map_err(|problem| errors_of_file(name.clone(), problem))?;
+        let text = read_text(path, &name)?;
         Self::parse(&name, &text)
     }
 
@@ -100,7 +100,7 @@ impl ConfigFile {
             Problem::of_file(format!("The file has no node {node}"))
                 .help(format!("add a section [node.{node}] for this machine, or {choice}"))
         };
-        Err(errors_of_file(self.name.clone(), problem))
+        Err(errors_of_file(&self.name, problem))
     }
 }
 
@@ -150,35 +150,41 @@ fn told(problems: Problems, nodes: usize) -> Vec<Problem> {
     problems.into_inner().into_iter().map(tell).collect()
 }
 
-fn errors_of_file(file: String, problem: Problem) -> ConfigErrors {
-    ConfigErrors { file, text: String::new(), problems: vec![problem] }
+fn errors_of_file(file: &str, problem: Problem) -> ConfigErrors {
+    ConfigErrors { file: file.to_owned(), text: String::new(), problems: vec![problem] }
 }
 
-fn read_text(path: &Path) -> Result<String, Problem> {
-    let name = path.display();
+fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
     let mut bytes = Vec::new();
     // One byte more than is allowed tells a file that is too large from one that fits, also where the size is not
     // known before, as in a pipe.
     File::open(path)
         .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(&error, path))?;
+        .map_err(|error| errors_of_file(name, unreadable(&error, name)))?;
     if bytes.len() as u64 > FILE_LIMIT {
-        let title = format!("{name} has more than {} MiB", FILE_LIMIT >> 20);
-        return Err(Problem::of_file(title).help("name the configuration file itself with --config FILE"));
+        let problem = Problem::of_file(format!("{name} has more than {} MiB", FILE_LIMIT >> 20));
+        return Err(errors_of_file(
+            name,
+            problem.help("name the configuration file itself with --config FILE"),
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        Problem::of_file(format!("{name} is no UTF-8 text: line {line} has a byte that cannot stand there"))
-            .help("save the file as UTF-8")
+        let line = valid.split(|&byte| byte == b'\n').count();
+        let problem = Problem::of_file(format!(
+            "{name} is no UTF-8 text: line {line} has a byte that cannot stand there"
+        ));
+        errors_of_file(name, problem.help("save the file as UTF-8"))
     })
 }
 
-fn unreadable(error: &std::io::Error, path: &Path) -> Problem {
-    let name = path.display();
+fn unreadable(error: &io::Error, name: &str) -> Problem {
     let problem = Problem::of_file(format!("Cannot read {name}: {error}"));
     if error.kind() == ErrorKind::NotFound {
-        return problem.help("write the configuration there, or name another file with --config FILE; the folder config/ of the source has examples to start from");
+        return problem.help(
+            "write the configuration there, or name another file with --config FILE; \
+             the folder config/ of the source has examples to start from",
+        );
     }
     if error.kind() == ErrorKind::PermissionDenied {
         return problem.help("run as a user who may read it (root), or let this user read it");

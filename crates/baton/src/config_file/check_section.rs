@@ -21,7 +21,7 @@ const HTTP_KEYS: [&str; 4] = ["body", "host", "path", "status"];
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The longest interval, an hour: a check that seldom asks knows nothing.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The default of `interval`.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ pub(super) fn read(server: &str, field: Field<'_>) -> Option<Check> {
     });
     let http = http(&section);
     let kind = match kind?.value {
-        CheckType::Http => CheckKind::Http(http?),
+        CheckType::Http => CheckKind::Http(http),
         CheckType::Tcp => {
             for field in HTTP_KEYS.iter().filter_map(|key| section.field(key)) {
                 section.report(
@@ -100,7 +100,7 @@ fn times(section: &Section<'_>) -> Option<(Duration, Duration)> {
     Some((interval.value, timeout.value))
 }
 
-fn http(section: &Section<'_>) -> Option<HttpCheck> {
+fn http(section: &Section<'_>) -> HttpCheck {
     let path = section.optional("path", |field| {
         let path = printable(&field)?;
         if path.starts_with('/') && !path.contains(' ') {
@@ -134,12 +134,12 @@ fn http(section: &Section<'_>) -> Option<HttpCheck> {
         Some(ranges) => ranges.into_iter().map(|range| range.value).collect(),
         None => vec![STATUS],
     };
-    Some(HttpCheck {
+    HttpCheck {
         path: path.map_or_else(|| "/".to_owned(), |path| path.value),
         host: value(host),
         status: statuses,
         body: value(body),
-    })
+    }
 }
 
 fn value<T>(found: Option<At<T>>) -> Option<T> {

@@ -45,13 +45,13 @@ impl ConfigErrors {
             Colour::Never => Renderer::plain(),
             Colour::Always => Renderer::styled(),
         };
-        let mut rendered = String::new();
+        let mut text = String::new();
         for problem in self.problems.iter().take(PRINTED_LIMIT) {
-            rendered += renderer.render(&[self.group(problem)]).trim_end();
-            rendered += "\n\n";
+            text += renderer.render(&[self.group(problem)]).trim_end();
+            text += "\n\n";
         }
-        rendered += &self.summary();
-        rendered
+        text += &self.summary();
+        text
     }
 
     fn summary(&self) -> String {

@@ -51,6 +51,17 @@ pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
     exact().map(Duration::from_millis).ok_or(DurationError::Precision)
 }
 
+/// Returns a time in the largest unit of which it is a whole number.
+pub(super) fn show(time: Duration) -> String {
+    let milliseconds = time.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    match units.into_iter().find(|(size, _)| milliseconds >= *size && milliseconds.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{}{unit}", milliseconds / size),
+        None if milliseconds >= 1_000 => format!("{time:?}"),
+        None => format!("{milliseconds}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +80,13 @@ mod tests {
             ("1h", 3_600_000),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_shown_in_its_largest_whole_unit() {
+        for text in ["0ms", "10ms", "1s", "40.95s", "255s", "90s", "5m", "24h"] {
+            assert_eq!(show(parse(text).unwrap()), text);
         }
     }
 

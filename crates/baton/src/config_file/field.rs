@@ -139,7 +139,12 @@ impl<'a> Field<'a> {
         }
         let (least, most) = range.into_inner();
         let problem = self
-            .problem(format!("`{}` has to be between {least:?} and {most:?}", self.key))
+            .problem(format!(
+                "`{}` has to be between {} and {}",
+                self.key,
+                duration::show(least),
+                duration::show(most)
+            ))
             .label("out of range");
         self.report(problem);
         None
@@ -174,12 +179,12 @@ impl<'a> Field<'a> {
     }
 
     /// Reads a list into its elements.
-    pub(super) fn list(&self) -> Vec<Self> {
+    pub(super) fn list(&self) -> Option<Vec<Self>> {
         if let DeValue::Array(values) = self.value() {
-            return values.iter().map(|value| Self { value, ..*self }).collect();
+            return Some(values.iter().map(|value| Self { value, ..*self }).collect());
         }
         self.expected("a list", &format!("{} = [...]", self.key));
-        Vec::new()
+        None
     }
 
     /// Reads an address of a machine, without a prefix and without a port.
@@ -241,6 +246,11 @@ impl<'a> Field<'a> {
             return problem
                 .label("a prefix length is not expected here")
                 .help("leave out everything from the slash on");
+        }
+        let port =
+            text.rsplit_once(':').filter(|(host, _)| host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok());
+        if let Some((_, port)) = port {
+            return problem.label(format!("{port:?} is no port")).help("a port is a number from 1 to 65535");
         }
         if text.contains(|character: char| character.is_alphabetic() && !character.is_ascii_hexdigit()) {
             return problem

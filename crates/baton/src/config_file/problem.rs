@@ -30,13 +30,6 @@ pub(super) struct At<T> {
     pub(super) span: Span,
 }
 
-impl<T> At<T> {
-    /// Returns another value that stands at the same place.
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> At<U> {
-        At { value: change(self.value), span: self.span }
-    }
-}
-
 /// Whether a problem can be the mere consequence of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Certainty {

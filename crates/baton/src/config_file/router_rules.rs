@@ -125,20 +125,16 @@ fn advertised(
     interface: &InterfaceName,
 ) -> Vec<At<InterfaceAddress>> {
     let mut addresses = on_interfaces(&router.addresses, interface);
-    match family {
-        Family::V4 => {}
-        Family::V6 => match addresses.iter().position(|address| is_link_local(address.value.address)) {
-            Some(position) => addresses[..=position].rotate_right(1),
-            None => {
-                let address = router.vrid.value.link_local_address().into();
-                let own = InterfaceAddress {
-                    interface: interface.clone(),
-                    address,
-                    prefix_length: LINK_LOCAL_PREFIX,
-                };
-                addresses.insert(0, At { value: own, span: router.name.span });
-            }
-        },
+    if family == Family::V4 {
+        return addresses;
+    }
+    if let Some(position) = addresses.iter().position(|held| is_link_local(held.value.address)) {
+        addresses[..=position].rotate_right(1);
+    } else {
+        let address = router.vrid.value.link_local_address().into();
+        let own =
+            InterfaceAddress { interface: interface.clone(), address, prefix_length: LINK_LOCAL_PREFIX };
+        addresses.insert(0, At { value: own, span: router.name.span });
     }
     addresses
 }
@@ -296,8 +292,8 @@ fn report_divided_groups(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
                         group.value
                     ),
                 )
-                .label("this one")
-                .also(first.preemption.span, "the other one")
+                .label(format!("that of {other}"))
+                .also(first.preemption.span, format!("that of {one}"))
                 .help("give all members of a sync group the same `preempt`"),
             );
         }

@@ -45,7 +45,7 @@ const ANNOUNCEMENTS: Announcements =
     Announcements { burst: 5, repeat_after: Duration::from_secs(5), refresh: Duration::ZERO };
 
 /// The longest times between announcements, a day: beyond it a mistake is more likely than a wish.
-const ANNOUNCEMENT_TIME_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+const ANNOUNCEMENT_TIME_LIMIT: Duration = Duration::from_hours(24);
 
 /// The most announcements of one address in a burst; neighbours that missed so many are not reachable at all.
 const BURST_LIMIT: u32 = 100;
@@ -145,7 +145,7 @@ impl RouterSection {
         });
         let addresses =
             section.required("virtual_addresses", "virtual_addresses = [\"10.77.0.50/24\"]", |field| {
-                let addresses = field.list();
+                let addresses = field.list()?;
                 if addresses.is_empty() {
                     field.report(
                         field

@@ -45,11 +45,6 @@ impl<'a> Section<'a> {
         &self.title
     }
 
-    /// Returns where the table is named.
-    pub(super) fn span(&self) -> Span {
-        self.span
-    }
-
     /// Returns a value of this table that stands there or, for a default, where the table is named.
     pub(super) fn or<T>(&self, found: Option<At<T>>, default: T) -> At<T> {
         found.unwrap_or(At { value: default, span: self.span })
@@ -105,23 +100,32 @@ impl<'a> Section<'a> {
 
     /// Reads each element of the list at a key, those that can be read.
     pub(super) fn list<T>(&self, key: &str, read: impl Fn(Field<'a>) -> Option<T>) -> Vec<At<T>> {
-        let fields = self.field(key).map(|field| field.list()).unwrap_or_default();
+        let fields = self.field(key).and_then(|field| field.list()).unwrap_or_default();
         fields.into_iter().filter_map(|field| Some(field.at(read(field)?))).collect()
     }
 
-    /// Reads each table below a key: `[KEY.NAME]`.
+    /// Reads each table below a key, `[KEY.NAME]`, in the order of the file.
     pub(super) fn named<T>(&self, key: &str, read: impl Fn(At<&'a str>, Field<'a>) -> T) -> Vec<T> {
         let Some(field) = self.field(key) else { return Vec::new() };
         let DeValue::Table(table) = field.value() else {
             field.expected("a table", &format!("[{key}.NAME]"));
             return Vec::new();
         };
-        let entry = |(name, value): (&'a Spanned<_>, _)| {
-            let text: &'a Cow<'a, str> = name.get_ref();
-            let name = At { value: text.as_ref(), span: name.span().into() };
+        let (mut tables, nameless): (Vec<_>, Vec<_>) =
+            table.iter().partition(|(_, value)| value.get_ref().is_table());
+        for (name, _) in nameless {
+            self.report(
+                Problem::at(name.span().into(), format!("`{}` stands where only names do", name.get_ref()))
+                    .label(format!("of which `{key}`?"))
+                    .help(format!("give it a name: [{key}.NAME]")),
+            );
+        }
+        tables.sort_by_key(|(name, _)| name.span().start);
+        let entry = |(name, value): (&'a Spanned<Cow<'a, str>>, _)| {
+            let name = At { value: name.get_ref().as_ref(), span: name.span().into() };
             read(name, Field::new(name.value, value, self.problems))
         };
-        table.iter().map(entry).collect()
+        tables.into_iter().map(entry).collect()
     }
 }
 

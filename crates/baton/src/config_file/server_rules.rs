@@ -13,6 +13,7 @@ use super::document::Document;
 use super::file_rules::ALWAYS;
 use super::problem::{At, Problem, Problems, Span};
 use super::router_rules::holds;
+use super::router_section::RouterSection;
 use super::server_section::{Backend, Listen, ServerSection};
 use super::suggestion::closest;
 
@@ -53,7 +54,6 @@ fn resolve_one(
     report_protocol(section, problems);
     let real_servers = real_servers(section, problems);
     let sorry_server = sorry_server(section, &real_servers, problems);
-    report_quorum(section, problems);
     report_unchecked_ports(section, &real_servers, problems);
     let services = services(document, section, problems);
     Some(VirtualServerConfig {
@@ -61,7 +61,7 @@ fn resolve_one(
         scheduler: section.scheduler,
         flags: section.flags.clone(),
         persistence: persistence(section, problems),
-        quorum: section.quorum.value,
+        quorum: section.quorum,
         sorry_server,
         real_servers: real_servers.into_iter().map(|(address, server)| (address, server.value)).collect(),
         check: section.check.as_ref().map(|check| check.value.clone()),
@@ -158,65 +158,40 @@ fn real_server(section: &ServerSection, backend: &At<Backend>, problems: &Proble
         return None;
     };
     let server = RealServer { address: SocketAddr::new(address, port), weight, forwarding };
-    for service in listening {
-        report_misfit(&server, backend.span, service, problems);
+    if let Some(misfit) = listening.iter().find_map(|service| misfit(&server, backend.span, service)) {
+        problems.report(misfit);
     }
     Some(server)
 }
 
-/// Reports what the forwarding method cannot bridge between a service and a real server.
-fn report_misfit(server: &RealServer, span: Span, service: &At<SocketAddr>, problems: &Problems) {
-    let families = (Family::of(server.address.ip()), Family::of(service.value.ip()));
-    let method = server.forwarding.name();
-    match server.forwarding {
-        Forwarding::Nat | Forwarding::Direct if families.0 != families.1 => problems.report(
-            Problem::at(span, format!("The real server {} has another family than its virtual server", server.address))
-                .label(families.0.to_string())
-                .also(service.span, families.1.to_string())
+/// Returns what the forwarding method cannot bridge between a service and a real server.
+fn misfit(server: &RealServer, span: Span, service: &At<SocketAddr>) -> Option<Problem> {
+    let RealServer { address, weight: _, forwarding } = server;
+    let method = forwarding.name();
+    let (own, wanted) = (Family::of(address.ip()), Family::of(service.value.ip()));
+    let (port, service_port) = (address.port(), service.value.port());
+    match forwarding {
+        Forwarding::Nat | Forwarding::Direct if own != wanted => Some(
+            Problem::at(span, format!("forward = \"{method}\" cannot carry {wanted} to {own}"))
+                .label(format!("an {own} real server"))
+                .also(service.span, format!("an {wanted} service"))
                 .help(format!(
-                    "give the {} service a virtual server of its own with {} real servers; only forward = \"tunnel\" carries one family to the other, not \"{method}\"",
-                    families.1, families.1
+                    "give the {own} real servers an {own} virtual server of their own, or write forward = \"tunnel\""
                 )),
         ),
-        Forwarding::Direct | Forwarding::Tunnel
-            if service.value.port() != 0 && server.address.port() != service.value.port() =>
-        {
-            problems.report(
-                Problem::at(span, format!("forward = \"{method}\" cannot change the port of a packet"))
-                    .label(format!("port {}", server.address.port()))
-                    .also(service.span, format!("port {}", service.value.port()))
-                    .help(format!(
-                        "let the real server listen on port {}, or write forward = \"nat\"",
-                        service.value.port()
-                    )),
-            );
-        }
-        Forwarding::Nat if service.value.port() != 0 && server.address.port() == 0 => problems.report(
-            Problem::at(span, format!("The real server {} has port 0", server.address))
+        Forwarding::Direct | Forwarding::Tunnel if service_port != 0 && port != service_port => Some(
+            Problem::at(span, format!("forward = \"{method}\" cannot change the port of a packet"))
+                .label(format!("port {port}"))
+                .also(service.span, format!("port {service_port}"))
+                .help(format!("let the real server listen on port {service_port}, or write forward = \"nat\"")),
+        ),
+        Forwarding::Nat if service_port != 0 && port == 0 => Some(
+            Problem::at(span, format!("The real server {address} has port 0"))
                 .label("no server listens there")
-                .also(service.span, format!("port {}", service.value.port()))
+                .also(service.span, format!("port {service_port}"))
                 .help("write the port that the real server listens on, or leave it out for the virtual server's"),
         ),
-        Forwarding::Nat | Forwarding::Direct | Forwarding::Tunnel => {}
-    }
-}
-
-fn report_quorum(section: &ServerSection, problems: &Problems) {
-    let reachable: u64 =
-        section.real_servers.iter().map(|backend| u64::from(backend.value.weight.get())).sum();
-    if u64::from(section.quorum.value) > reachable {
-        problems.report(
-            Problem::at(
-                section.quorum.span,
-                format!("Virtual server {} can never reach its quorum", section.name.value),
-            )
-            .label(format!(
-                "needs a weight of {}, all real servers together have {reachable}",
-                section.quorum.value
-            ))
-            .help("lower `quorum`, or add real servers or weight")
-            .missing(),
-        );
+        Forwarding::Nat | Forwarding::Direct | Forwarding::Tunnel => None,
     }
 }
 
@@ -262,12 +237,12 @@ fn persistence(section: &ServerSection, problems: &Problems) -> Option<Persisten
     .into_iter();
     let (address, first) = clients.next()?;
     let family = Family::of(address);
-    if let Some((_, other)) = clients.find(|(address, _)| Family::of(*address) != family) {
+    if let Some((differing, other)) = clients.find(|(address, _)| Family::of(*address) != family) {
         problems.report(
             Problem::at(persistence.timeout_seconds.span, "Persistence is for one family of clients")
                 .label("which family's prefix?")
-                .also(first, "one family")
-                .also(other, "the other family")
+                .also(first, family.to_string())
+                .also(other, Family::of(differing).to_string())
                 .help("make it two virtual servers, one for each family"),
         );
         return None;
@@ -336,11 +311,11 @@ fn services(
             let mut reached = backends(section);
             let (first, first_span) = reached.next()?;
             let family = mark_family(first);
-            if let Some((_, span)) = reached.find(|(address, _)| mark_family(*address) != family) {
+            if let Some((other, span)) = reached.find(|(address, _)| mark_family(*address) != family) {
                 problems.report(
                     Problem::at(span, "A firewall mark cannot lead to real servers of two families")
-                        .label("one family")
-                        .also(first_span, "the other family")
+                        .label(Family::of(other).to_string())
+                        .also(first_span, Family::of(first).to_string())
                         .help("make it two virtual servers, one for each family"),
                 );
                 return None;
@@ -355,10 +330,10 @@ fn followed(document: &Document, name: &At<String>, problems: &Problems) -> Opti
     if name.value == ALWAYS {
         return Some(Follow::Always);
     }
-    let named = |router: &&super::router_section::RouterSection| router.name.value.as_str() == name.value;
+    let named = |router: &&RouterSection| router.name.value.as_str() == name.value;
     let router: BTreeSet<RouterName> =
         document.routers.iter().filter(named).map(|router| router.name.value.clone()).collect();
-    let in_group = |router: &&super::router_section::RouterSection| {
+    let in_group = |router: &&RouterSection| {
         router.sync_group.as_ref().is_some_and(|group| group.value.as_str() == name.value)
     };
     let group: BTreeSet<RouterName> =

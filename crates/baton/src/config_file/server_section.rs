@@ -42,7 +42,7 @@ pub(super) const REAL_SERVER_KEYS: &[&str] = &["address", "forward", "weight"];
 pub(super) const SORRY_SERVER_KEYS: &[&str] = &["address", "forward"];
 
 /// The longest persistence, 31 days as `ipvsadm` has it.
-const PERSISTENCE_LIMIT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+const PERSISTENCE_LIMIT: Duration = Duration::from_hours(31 * 24);
 
 /// What packets a virtual server takes.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ pub(super) struct ServerSection {
     /// Whom it follows.
     pub(super) follow: Option<At<String>>,
     /// The weights it needs.
-    pub(super) quorum: At<u32>,
+    pub(super) quorum: u32,
     /// Who serves without the quorum.
     pub(super) sorry_server: Option<At<Backend>>,
     /// How long clients stay.
@@ -136,11 +136,8 @@ impl ServerSection {
         let persistence = persistence(&section);
         let sorry_server =
             section.optional("sorry_server", |field| backend(field, "a sorry server", SORRY_SERVER_KEYS));
-        if section.field("real_servers").is_none() {
-            section.report(section.missing("real_servers", "real_servers = [\"10.78.0.21:80\"]"));
-        }
-        let real_servers =
-            section.list("real_servers", |field| backend(field, "a real server", REAL_SERVER_KEYS));
+        let quorum = section.or(quorum, 1);
+        let real_servers = real_servers(&section, quorum);
         Some(Self {
             name: name?,
             listen: listen?,
@@ -150,7 +147,7 @@ impl ServerSection {
             one_packet,
             forwarding: section.or(forwarding, Forwarding::Nat).value,
             follow,
-            quorum: section.or(quorum, 1),
+            quorum: quorum.value,
             sorry_server,
             persistence,
             real_servers,
@@ -174,7 +171,7 @@ fn listen(section: &Section<'_>) -> Option<Listen> {
         [field] => match field.key() {
             "address" => Some(Listen::Addresses(vec![field.at(service_address(field)?)])),
             "addresses" => {
-                let fields = field.list();
+                let fields = field.list()?;
                 if fields.is_empty() {
                     field.report(
                         field
@@ -249,6 +246,37 @@ fn scheduler_flag(field: &Field<'_>, scheduler: Scheduler) -> Option<ServiceFlag
         return None;
     }
     field.word(&numbered)
+}
+
+/// Reads the real servers, and whether they can reach the quorum.
+fn real_servers(section: &Section<'_>, quorum: At<u32>) -> Vec<At<Backend>> {
+    let read = |field| backend(field, "a real server", REAL_SERVER_KEYS);
+    let servers = section.list("real_servers", read);
+    let Some(field) = section.field("real_servers") else {
+        section.report(section.missing("real_servers", "real_servers = [\"10.78.0.21:80\"]"));
+        return servers;
+    };
+    let DeValue::Array(listed) = field.value() else { return servers };
+    if listed.is_empty() {
+        section.report(
+            field
+                .problem(format!("No real server in {}", section.title()))
+                .label("nobody would serve")
+                .help("name at least one: real_servers = [\"10.78.0.21:80\"]"),
+        );
+    }
+    let reachable: u64 = servers.iter().map(|backend| u64::from(backend.value.weight.get())).sum();
+    if u64::from(quorum.value) > reachable && !listed.is_empty() && listed.len() == servers.len() {
+        section.report(
+            Problem::at(quorum.span, format!("The quorum of {} can never be reached", section.title()))
+                .label(format!(
+                    "needs a weight of {}, all real servers together have {reachable}",
+                    quorum.value
+                ))
+                .help("lower `quorum`, or add real servers or weight"),
+        );
+    }
+    servers
 }
 
 /// Reads `"10.78.0.21:80"` or a table with that address.
