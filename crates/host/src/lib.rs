@@ -1,15 +1,21 @@
 //! The only crate that touches the kernel: raw sockets, rtnetlink, IPVS.
 //!
 //! Each module is one thing the kernel offers. The engine's thread uses [`clock`], [`vrrp_socket`] and
-//! [`packet_socket`].
+//! [`packet_socket`]; the [`reconciler`] has a thread of its own, where rtnetlink and IPVS may take their time.
 //!
 //! This is the only crate with `unsafe` in it: for many messages in one system call, and where the standard interfaces
 //! lack a safe way. Each block says why it is sound.
 
 #![deny(unsafe_code)]
 
+mod address;
 pub mod clock;
 mod descriptor;
+mod ipvs;
+mod link;
 mod messages;
 pub mod packet_socket;
+pub mod reconciler;
+mod record;
+mod route_netlink;
 pub mod vrrp_socket;

@@ -8,6 +8,7 @@ mod datagram;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
 
 use node::name::InterfaceName;
 use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
@@ -144,6 +145,17 @@ impl VrrpSocket {
     pub async fn readable(&self) -> io::Result<()> {
         // Whether it stays readable is found out by `receive_batch`.
         self.receiver.readable().await.map(|mut ready| ready.retain_ready())
+    }
+
+    /// Tells whether something may be received, and has the task woken when that changes.
+    ///
+    /// One task at a time can wait so. An error of the reactor counts as readable: receiving tells it.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.receiver.poll_read_ready(context).map(|outcome| {
+            if let Ok(mut ready) = outcome {
+                ready.retain_ready();
+            }
+        })
     }
 
     /// Receives what waits, without waiting, in place of what `batch` held, and returns how many packets that are; 0

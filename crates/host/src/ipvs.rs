@@ -1,0 +1,267 @@
+//! The kernel's table of virtual servers, over generic netlink.
+//!
+//! Requests are answered within the system call that sends them, so nothing here waits: what is not there when it is
+//! asked for never comes.
+
+mod attributes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Cursor};
+use std::sync::Arc;
+
+use neli::consts::nl::NlmF;
+use neli::consts::socket::{Msg, NlFamily};
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+use node::plan::Change;
+use thiserror::Error;
+use virtual_server::service::{Service, ServiceKey};
+
+use attributes::Envelope;
+
+/// The most messages that one system call sends: 100 are 30 times as fast as one by one, 500 hardly faster or slower.
+pub(crate) const CHUNK_LIMIT: usize = 100;
+
+/// What the kernel queues of answers, in bytes: those of a chunk that is refused message by message.
+const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+
+/// The largest piece of an answer that the kernel sends, in bytes (`netlink_dump` in `net/netlink/af_netlink.c`).
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// `struct nlmsghdr`: length, type, flags, sequence, port.
+const HEADER_OCTETS: usize = 16;
+
+/// Why the table can be neither read nor changed.
+#[derive(Debug, Error)]
+pub(crate) enum IpvsError {
+    /// The kernel has none.
+    #[error(
+        "ip_vs is not in this kernel: load it with `modprobe ip_vs`, or install the kernel package that has it; it is tried again"
+    )]
+    Unavailable,
+    /// The process may not.
+    #[error("Changing the IPVS table needs CAP_NET_ADMIN: run as root or under the systemd unit")]
+    NotPermitted,
+    /// The socket failed, or an answer did not come.
+    #[error("The connection to IPVS failed: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// Why one change was not made.
+#[derive(Debug, Error)]
+pub(crate) enum ChangeError {
+    #[error("This kernel has no IPVS scheduler {0}: load it with `modprobe ip_vs_{0}`")]
+    NoScheduler(&'static str),
+    /// What is to be changed is not there: what was seen has aged.
+    #[error("it is not in the kernel's table any more")]
+    Gone,
+    /// What is to be added is there: what was seen has aged.
+    #[error("it is in the kernel's table already")]
+    There,
+    #[error("The kernel refused to {change}: {source}")]
+    Kernel { change: String, source: io::Error },
+}
+
+/// A connection to IPVS.
+pub(crate) struct Ipvs {
+    socket: NlSocket,
+    family: u16,
+    sequence: u32,
+    answer: Box<[u8]>,
+}
+
+impl Ipvs {
+    /// Connects; has the kernel load the module where it can.
+    pub(crate) fn open() -> Result<Self, IpvsError> {
+        let socket = NlSocket::connect(NlFamily::Generic, None, Groups::empty())?;
+        socket.nonblock()?;
+        socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        let mut ipvs = Self { socket, family: 0, sequence: 0, answer: vec![0; ANSWER_BYTES].into() };
+        ipvs.family = ipvs.resolve()?;
+        Ok(ipvs)
+    }
+
+    /// Reads those of the kernel's services that are asked for, with their destinations; gives up, with nothing, as soon
+    /// as there is something more urgent.
+    pub(crate) fn observe(
+        &mut self,
+        keys: &BTreeSet<ServiceKey>,
+        is_interrupted: impl Fn() -> bool,
+    ) -> Result<Option<BTreeMap<ServiceKey, Arc<Service>>>, IpvsError> {
+        let mut services = Vec::new();
+        if !keys.is_empty() {
+            let mut query = Cursor::new(Vec::new());
+            attributes::write_services_query(self.envelope(NlmF::DUMP), &mut query);
+            self.dump(&query.into_inner(), |answer| services.extend(attributes::read_service(answer)))?;
+        }
+        let mut observed = BTreeMap::new();
+        for mut service in services.into_iter().filter(|service| keys.contains(&service.key)) {
+            if is_interrupted() {
+                return Ok(None);
+            }
+            let key = service.key;
+            let mut query = Cursor::new(Vec::new());
+            attributes::write_destinations_query(self.envelope(NlmF::DUMP), key, &mut query);
+            let destinations = &mut service.destinations;
+            self.dump(&query.into_inner(), |answer| {
+                destinations.extend(attributes::read_destination(answer, key));
+            })?;
+            observed.insert(key, Arc::new(service));
+        }
+        Ok(Some(observed))
+    }
+
+    /// Makes changes of services, in order and at most [`CHUNK_LIMIT`], in one system call; each has its own outcome.
+    ///
+    /// Removing what is gone already is as good as removing it.
+    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<(), ChangeError>>, IpvsError> {
+        assert!(changes.len() <= CHUNK_LIMIT, "the caller sends chunks");
+        let mut batch = Cursor::new(Vec::new());
+        let first = self.sequence.wrapping_add(1);
+        for (number, change) in changes.iter().enumerate() {
+            // Errors are answered in any case, so the acknowledgement of the last one tells that all are done.
+            let flags = if number + 1 == changes.len() { NlmF::ACK } else { NlmF::empty() };
+            attributes::write_change(self.envelope(flags), change, &mut batch);
+        }
+        let mut outcomes: Vec<_> = changes.iter().map(|_| Ok(())).collect();
+        if changes.is_empty() {
+            return Ok(outcomes);
+        }
+        self.socket.send(batch.into_inner(), Msg::empty())?;
+        let last = self.sequence;
+        let mut is_missing = false;
+        self.answers(|header, _| {
+            let index = usize::try_from(header.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
+            let (Some(outcome), Some(change)) = (outcomes.get_mut(index), changes.get(index)) else {
+                return Ok(Progress::More);
+            };
+            if let Some(error) = header.error {
+                is_missing |= error == libc::ENOENT;
+                *outcome = outcome_of(error, change)?;
+            }
+            Ok(if header.sequence == last { Progress::Done } else { Progress::More })
+        })?;
+        // What a missing scheduler and a missing destination are answered with is also what a missing family is.
+        if is_missing {
+            self.family = self.resolve()?;
+        }
+        Ok(outcomes)
+    }
+
+    fn envelope(&mut self, flags: NlmF) -> Envelope {
+        self.sequence = self.sequence.wrapping_add(1);
+        Envelope { family: self.family, sequence: self.sequence, flags }
+    }
+
+    fn resolve(&mut self) -> Result<u16, IpvsError> {
+        let mut query = Cursor::new(Vec::new());
+        let Envelope { sequence, .. } = self.envelope(NlmF::empty());
+        attributes::write_family_query(sequence, &mut query);
+        self.socket.send(query.into_inner(), Msg::empty())?;
+        let mut family = None;
+        self.answers(|header, payload| {
+            if header.sequence != sequence {
+                return Ok(Progress::More);
+            }
+            if header.error.is_some() {
+                return Err(IpvsError::Unavailable);
+            }
+            family = attributes::read_family(payload);
+            Ok(Progress::Done)
+        })?;
+        family.ok_or(IpvsError::Unavailable)
+    }
+
+    fn dump(&mut self, query: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), IpvsError> {
+        self.socket.send(query, Msg::empty())?;
+        let sequence = self.sequence;
+        self.answers(|header, payload| match header {
+            Header { sequence: other, .. } if other != sequence => Ok(Progress::More),
+            Header { error: Some(libc::EPERM), .. } => Err(IpvsError::NotPermitted),
+            Header { error: Some(libc::ENOENT | libc::EOPNOTSUPP), .. } => Err(IpvsError::Unavailable),
+            Header { error: Some(error), .. } => Err(io::Error::from_raw_os_error(error).into()),
+            Header { error: None, kind: HeaderKind::End, .. } => Ok(Progress::Done),
+            Header { error: None, kind: HeaderKind::Answer, .. } => {
+                each(payload);
+                Ok(Progress::More)
+            }
+        })
+    }
+
+    /// Hands each answer over until there is enough.
+    fn answers(
+        &mut self,
+        mut each: impl FnMut(Header, &[u8]) -> Result<Progress, IpvsError>,
+    ) -> Result<(), IpvsError> {
+        loop {
+            let (length, _) = self.socket.recv(&mut self.answer, Msg::empty())?;
+            let mut rest = &self.answer[..length];
+            while let Some((header, payload, next)) = Header::split(rest) {
+                rest = next;
+                match each(header, payload)? {
+                    Progress::More => {}
+                    Progress::Done => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn outcome_of(error: i32, change: &Change) -> Result<Result<(), ChangeError>, IpvsError> {
+    let is_removal = matches!(change, Change::RemoveService(_) | Change::RemoveDestination(..));
+    Ok(match (error, change) {
+        (libc::EPERM, _) => return Err(IpvsError::NotPermitted),
+        (libc::ESRCH | libc::ENOENT, _) if is_removal => Ok(()),
+        (libc::ENOENT, Change::AddService(service) | Change::EditService(service)) => {
+            Err(ChangeError::NoScheduler(service.scheduler.name()))
+        }
+        (libc::ESRCH | libc::ENOENT, _) => Err(ChangeError::Gone),
+        (libc::EEXIST, _) => Err(ChangeError::There),
+        (_, _) => Err(ChangeError::Kernel {
+            change: change.to_string(),
+            source: io::Error::from_raw_os_error(error),
+        }),
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    More,
+    Done,
+}
+
+/// What the header of an answer says, and the code of one that is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    sequence: u32,
+    kind: HeaderKind,
+    error: Option<i32>,
+}
+
+/// What an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeaderKind {
+    /// What was asked for.
+    Answer,
+    /// An acknowledgement, an error or the end of a dump.
+    End,
+}
+
+impl Header {
+    /// Splits the first message off: its header, its payload, the rest.
+    fn split(octets: &[u8]) -> Option<(Self, &[u8], &[u8])> {
+        let header = octets.first_chunk::<HEADER_OCTETS>()?;
+        let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *header;
+        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
+        let payload = octets.get(HEADER_OCTETS..length)?;
+        let rest = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+        let code = || Some(i32::from_ne_bytes(*payload.first_chunk()?));
+        let (kind, error) = match i32::from(u16::from_ne_bytes([k0, k1])) {
+            libc::NLMSG_ERROR | libc::NLMSG_DONE => {
+                (HeaderKind::End, code().filter(|&code| code < 0).map(i32::wrapping_neg))
+            }
+            _ => (HeaderKind::Answer, None),
+        };
+        Some((Self { sequence: u32::from_ne_bytes([s0, s1, s2, s3]), kind, error }, payload, rest))
+    }
+}

@@ -1,0 +1,242 @@
+//! The network interfaces and their addresses, as the kernel tells of them.
+
+// What the kernel says is a foreign enum that keeps growing; what has no name here is of no interest.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use node::config::InterfaceAddress;
+use node::link::{LinkEvent, LinkState};
+use node::name::InterfaceName;
+use vrrp::MacAddress;
+
+use crate::record::Record;
+
+/// One address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) ip: IpAddr,
+    pub(crate) prefix_length: u8,
+    /// `IFA_PROTO`; kernels before 5.18 have none.
+    pub(crate) tag: Option<u8>,
+    pub(crate) flags: AddressFlags,
+}
+
+/// One network interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Interface {
+    pub(crate) name: InterfaceName,
+    is_up: bool,
+    mac: Option<MacAddress>,
+    /// In the kernel's order.
+    addresses: Vec<Address>,
+}
+
+/// Every network interface.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interfaces {
+    by_index: BTreeMap<u32, Interface>,
+    /// Those that were told of since [`Interfaces::events`] was last called.
+    touched: BTreeSet<u32>,
+    /// What [`Interfaces::events`] has told.
+    told: BTreeMap<u32, (InterfaceName, LinkState)>,
+}
+
+impl Interfaces {
+    /// Takes in what the kernel tells, as an answer or by itself.
+    pub(crate) fn apply(&mut self, message: &RouteNetlinkMessage) {
+        match message {
+            RouteNetlinkMessage::NewLink(link) => self.link(link),
+            // A bridge tells so of ports that leave it; the interface stays.
+            RouteNetlinkMessage::DelLink(link) if link.header.interface_family == AddressFamily::Bridge => {}
+            RouteNetlinkMessage::DelLink(link) => {
+                self.by_index.remove(&link.header.index);
+                self.touched.insert(link.header.index);
+            }
+            RouteNetlinkMessage::NewAddress(message) => self.new_address(message),
+            RouteNetlinkMessage::DelAddress(message) => self.removed_address(message),
+            _ => {}
+        }
+    }
+
+    /// Forgets everything but what it has told, before the kernel tells everything anew.
+    pub(crate) fn forget(&mut self) {
+        self.touched.extend(self.by_index.keys().chain(self.told.keys()));
+        self.by_index.clear();
+    }
+
+    fn link(&mut self, message: &LinkMessage) {
+        if message.header.interface_family == AddressFamily::Bridge {
+            return;
+        }
+        let name = message.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => InterfaceName::new(name).ok(),
+            _ => None,
+        });
+        // A name that no configuration can have is of no interest.
+        let Some(name) = name else { return };
+        let flags = message.header.flags;
+        let mac = message.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Address(octets) => octets.as_slice().try_into().ok().map(MacAddress),
+            _ => None,
+        });
+        let has_neighbours =
+            message.header.link_layer_type == LinkLayerType::Ether && !flags.contains(LinkFlags::Noarp);
+        let addresses =
+            self.by_index.remove(&message.header.index).map_or_else(Vec::new, |before| before.addresses);
+        let interface = Interface {
+            name,
+            is_up: flags.contains(LinkFlags::Up | LinkFlags::Running),
+            mac: mac.filter(|_| has_neighbours),
+            addresses,
+        };
+        self.by_index.insert(message.header.index, interface);
+        self.touched.insert(message.header.index);
+    }
+
+    fn new_address(&mut self, message: &AddressMessage) {
+        let Some(interface) = self.by_index.get_mut(&message.header.index) else { return };
+        let Some(address) = Address::read(message) else { return };
+        let known = interface.addresses.iter_mut().find(|known| known.is_same(&address));
+        match known {
+            Some(known) => *known = address,
+            None => interface.addresses.push(address),
+        }
+        self.touched.insert(message.header.index);
+    }
+
+    fn removed_address(&mut self, message: &AddressMessage) {
+        let Some(interface) = self.by_index.get_mut(&message.header.index) else { return };
+        let Some(address) = Address::read(message) else { return };
+        interface.addresses.retain(|known| !known.is_same(&address));
+        self.touched.insert(message.header.index);
+    }
+
+    /// Returns the interface of this name and its index.
+    pub(crate) fn find(&self, name: &InterfaceName) -> Option<(u32, &Interface)> {
+        let (index, interface) = self.by_index.iter().find(|(_, interface)| interface.name == *name)?;
+        Some((*index, interface))
+    }
+
+    /// Returns every address that is Baton's own.
+    pub(crate) fn own_addresses(&self, record: &Record) -> BTreeSet<InterfaceAddress> {
+        let mut own = BTreeSet::new();
+        for Interface { name, addresses, .. } in self.by_index.values() {
+            let owned = addresses.iter().filter(|address| record.owns_address(name, address));
+            own.extend(owned.map(|&Address { ip, prefix_length, .. }| InterfaceAddress {
+                interface: name.clone(),
+                address: ip,
+                prefix_length,
+            }));
+        }
+        own
+    }
+
+    /// Returns how the interfaces are that changed since the last call.
+    pub(crate) fn events(&mut self, record: &Record) -> Vec<LinkEvent> {
+        let (mut gone, mut changed) = (Vec::new(), Vec::new());
+        for index in std::mem::take(&mut self.touched) {
+            let now = self
+                .by_index
+                .get(&index)
+                .map(|interface| (interface.name.clone(), interface.state(index, record)));
+            let before = match &now {
+                Some(now) => self.told.insert(index, now.clone()),
+                None => self.told.remove(&index),
+            };
+            if before == now {
+                continue;
+            }
+            if let Some((name, _)) = before
+                && now.as_ref().is_none_or(|(now, _)| *now != name)
+            {
+                gone.push(LinkEvent { interface: name, state: None });
+            }
+            changed.extend(now.map(|(interface, state)| LinkEvent { interface, state: Some(state) }));
+        }
+        // What is gone comes first: another interface may have its name by now.
+        gone.append(&mut changed);
+        gone
+    }
+}
+
+impl Interface {
+    /// Returns the address of this number, whatever its prefix.
+    pub(crate) fn address(&self, address: IpAddr) -> Option<&Address> {
+        self.addresses.iter().find(|known| known.ip == address)
+    }
+
+    /// Returns this address, where it is there as Baton's own.
+    pub(crate) fn own(&self, own: &InterfaceAddress, record: &Record) -> Option<&Address> {
+        let is_it = |there: &&Address| {
+            (there.ip, there.prefix_length) == (own.address, own.prefix_length)
+                && record.owns_address(&self.name, there)
+        };
+        self.addresses.iter().find(is_it)
+    }
+
+    fn state(&self, index: u32, record: &Record) -> LinkState {
+        let foreign: Vec<_> =
+            self.addresses.iter().filter(|address| !record.owns_address(&self.name, address)).collect();
+        // Where there is nothing but secondaries of a virtual address, the first of them is as good a source.
+        let primary_v4 = foreign
+            .iter()
+            .filter_map(|address| Some((address.v4()?, address.flags.contains(AddressFlags::Secondary))))
+            .min_by_key(|&(_, is_secondary)| is_secondary);
+        let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
+        let link_local = foreign
+            .iter()
+            .filter(|address| !address.flags.intersects(unusable))
+            .filter_map(|address| address.v6())
+            .find(Ipv6Addr::is_unicast_link_local);
+        LinkState {
+            index,
+            is_up: self.is_up,
+            mac: self.mac,
+            primary_v4: primary_v4.map(|(address, _)| address),
+            link_local,
+            addresses: foreign.iter().map(|address| address.ip).collect(),
+        }
+    }
+}
+
+impl Address {
+    fn read(message: &AddressMessage) -> Option<Self> {
+        let (mut local, mut peer, mut tag) = (None, None, None);
+        let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+        for attribute in &message.attributes {
+            match attribute {
+                AddressAttribute::Local(address) => local = Some(*address),
+                AddressAttribute::Address(address) => peer = Some(*address),
+                AddressAttribute::Flags(all) => flags = *all,
+                AddressAttribute::Protocol(protocol) => tag = Some((*protocol).into()),
+                _ => {}
+            }
+        }
+        // On a point-to-point interface `IFA_ADDRESS` is the other end; IPv6 leaves `IFA_LOCAL` out elsewhere.
+        let ip = local.or(peer)?;
+        Some(Self { ip, prefix_length: message.header.prefix_len, tag, flags })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.ip, self.prefix_length) == (other.ip, other.prefix_length)
+    }
+
+    fn v4(&self) -> Option<Ipv4Addr> {
+        match self.ip {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    fn v6(&self) -> Option<Ipv6Addr> {
+        match self.ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Makes the kernel hold what it should, on a thread of its own.
+//!
+//! The engine says what is wanted and never waits; a newer wish replaces an older one that was not begun. What came of
+//! it, and what the kernel tells of its links, comes back through a channel.
+
+mod refusals;
+mod services;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{io, mem};
+
+use node::config::InterfaceAddress;
+use node::host_state::Wanted;
+use node::link::LinkEvent;
+use node::reconciliation::{Agreement, Reconciliation, Refusal};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use virtual_server::service::ServiceKey;
+
+use crate::record::Record;
+pub use crate::record::RecordError;
+pub use crate::route_netlink::RequestError;
+use worker::Worker;
+
+/// How many events may wait for the engine; the reconciler then waits for it, never the other way round.
+const EVENT_LIMIT: usize = 1024;
+
+/// How long cleaning may take. Ten thousand destinations take well under a second.
+const CLEANING_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the reconciler cannot start.
+#[derive(Debug, Error)]
+pub enum ReconcilerError {
+    /// What is Baton's own in the kernel is not known.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The kernel does not tell its links and addresses.
+    #[error("The kernel does not tell its links and addresses: {0}")]
+    Links(#[from] RequestError),
+    /// The system has no thread or descriptor left.
+    #[error("The reconciler's thread cannot start: {0}")]
+    Thread(#[from] io::Error),
+    /// Cleaning has not come to an end.
+    #[error("Cleaning has not come to an end within {} s", CLEANING_LIMIT.as_secs())]
+    Unfinished,
+}
+
+/// What the kernel has done or told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A link changed.
+    Link(LinkEvent),
+    /// Work on the kernel was done, or refused.
+    Reconciled(Reconciliation),
+}
+
+/// The thread that makes the kernel hold what it should.
+///
+/// When it is dropped the thread ends after what it is just doing, and the kernel keeps what it holds.
+#[derive(Debug)]
+pub struct Reconciler {
+    wanted: watch::Sender<Option<Arc<Wanted>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A reconciler that has looked around.
+#[derive(Debug)]
+pub struct Started {
+    /// To say what is wanted.
+    pub reconciler: Reconciler,
+    /// Every link as it was found; changes come as events.
+    pub links: Vec<LinkEvent>,
+    /// What happens from now on.
+    pub events: mpsc::Receiver<KernelEvent>,
+}
+
+/// What was removed from the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Cleaned {
+    /// The virtual addresses.
+    pub addresses: Vec<InterfaceAddress>,
+    /// The IPVS services that were on record.
+    pub services: Vec<ServiceKey>,
+    /// What the kernel did not remove.
+    pub refused: Vec<Refusal>,
+}
+
+impl Reconciler {
+    /// Starts the thread and returns when it knows the kernel's links; nothing in the kernel is touched before something
+    /// is wanted.
+    ///
+    /// `record` is the file that names what is Baton's own there; its folder is made where it is missing.
+    ///
+    /// # Errors
+    /// [`ReconcilerError`] when the record or the links cannot be read.
+    pub fn start(record: &Path) -> Result<Started, ReconcilerError> {
+        let record = Record::open(record)?;
+        let (wanted, wishes) = watch::channel(None);
+        let (outlet, events) = mpsc::channel(EVENT_LIMIT);
+        let (started, found) = std::sync::mpsc::sync_channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = thread::Builder::new().name("reconciler".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                match Worker::new(record, wishes, outlet).await {
+                    Ok((worker, links)) => {
+                        // Nobody waits for it when the caller is gone, and then nothing is ever wanted either.
+                        let _ = started.send(Ok(links));
+                        worker.run().await;
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
+            });
+        })?;
+        let reconciler = Self { wanted, thread: Some(thread) };
+        let links = found.recv().expect("the thread answers before it ends")?;
+        Ok(Started { reconciler, links, events })
+    }
+
+    /// Says what the kernel should hold from now on.
+    pub fn want(&self, wanted: Arc<Wanted>) {
+        self.wanted.send_replace(Some(wanted));
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        // The thread ends when nobody can want anything any more.
+        drop(mem::replace(&mut self.wanted, watch::channel(None).0));
+        if let Some(thread) = self.thread.take() {
+            // A panic has ended the process already or was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Removes everything that is Baton's own from the kernel and tells what that was.
+///
+/// No reconciler may be running on the same record.
+///
+/// # Errors
+/// [`ReconcilerError`] when what is Baton's own is not known, or cleaning has not come to an end.
+pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
+    let services: Vec<_> = Record::open(record)?.services().iter().copied().collect();
+    let Started { reconciler, links: _, mut events } = Reconciler::start(record)?;
+    reconciler.want(Arc::new(Wanted::default()));
+    let mut cleaned = Cleaned { services, ..Cleaned::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let finish = async {
+        while let Some(event) = events.recv().await {
+            let KernelEvent::Reconciled(outcome) = event else { continue };
+            cleaned.addresses.extend(outcome.left);
+            let is_refused = !outcome.refused.is_empty();
+            cleaned.refused.extend(outcome.refused);
+            if is_refused || outcome.agreement == Agreement::Settled {
+                break;
+            }
+        }
+    };
+    // On a thread of its own, since the caller's may be serving a runtime.
+    let finished = thread::scope(|scope| {
+        let limited = || runtime.block_on(async { tokio::time::timeout(CLEANING_LIMIT, finish).await });
+        scope.spawn(limited).join().expect("it only receives")
+    });
+    drop(reconciler);
+    finished.map_err(|_| ReconcilerError::Unfinished)?;
+    Ok(cleaned)
+}

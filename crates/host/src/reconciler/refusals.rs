@@ -1,0 +1,144 @@
+//! What the kernel did not do: told once, tried again with growing patience.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use node::plan::Change;
+use tokio::time::Instant;
+
+/// How long after the first refusal a change is tried again; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
+/// The changes that the kernel refused, by what they are.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    by_change: BTreeMap<String, Refused>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    reason: String,
+    pause: Duration,
+    retry_at: Instant,
+    is_address: bool,
+}
+
+/// Whether somebody has to hear of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Fresh,
+    Known,
+}
+
+impl Refusals {
+    /// Tells whether a change may be tried.
+    pub(super) fn is_due(&self, change: &Change, now: Instant) -> bool {
+        self.by_change.is_empty()
+            || self.by_change.get(&change.to_string()).is_none_or(|refused| refused.retry_at <= now)
+    }
+
+    /// Remembers a refusal.
+    pub(super) fn add(&mut self, change: &Change, reason: &str, now: Instant) -> News {
+        let identity = change.to_string();
+        let before = self.by_change.get(&identity);
+        let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
+        let news =
+            if before.is_some_and(|before| before.reason == reason) { News::Known } else { News::Fresh };
+        let is_address = matches!(change, Change::TakeAddress(_) | Change::LeaveAddress(_));
+        let refused = Refused { reason: reason.to_owned(), pause, retry_at: now + pause, is_address };
+        self.by_change.insert(identity, refused);
+        news
+    }
+
+    /// Remembers that a change could not be made because what was seen had aged; that is no refusal the first time.
+    pub(super) fn surprise(&mut self, change: &Change, now: Instant) -> News {
+        let identity = change.to_string();
+        if self.by_change.contains_key(&identity) {
+            return News::Known;
+        }
+        let surprised =
+            Refused { reason: String::new(), pause: Duration::ZERO, retry_at: now, is_address: false };
+        self.by_change.insert(identity, surprised);
+        News::Fresh
+    }
+
+    /// Forgets a change that was made.
+    pub(super) fn forgive(&mut self, change: &Change) {
+        if !self.by_change.is_empty() {
+            self.by_change.remove(&change.to_string());
+        }
+    }
+
+    /// Forgets those that nobody wants any more.
+    pub(super) fn retain(&mut self, planned: &[Change]) {
+        if self.by_change.is_empty() {
+            return;
+        }
+        let planned: BTreeSet<_> = planned.iter().map(Change::to_string).collect();
+        self.by_change.retain(|identity, _| planned.contains(identity));
+    }
+
+    /// Has addresses tried again at once: something about the links has changed.
+    pub(super) fn hurry_addresses(&mut self, now: Instant) {
+        for refused in self.by_change.values_mut().filter(|refused| refused.is_address) {
+            refused.retry_at = now;
+        }
+    }
+
+    /// Returns when the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.by_change.values().map(|refused| refused.retry_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node::config::InterfaceAddress;
+    use node::name::InterfaceName;
+
+    fn change(last: u8) -> Change {
+        let interface = InterfaceName::new("eth0").unwrap();
+        Change::TakeAddress(InterfaceAddress {
+            interface,
+            address: [10, 77, 0, last].into(),
+            prefix_length: 24,
+        })
+    }
+
+    #[test]
+    fn a_refusal_is_news_once_per_reason_and_waits_longer_each_time() {
+        let mut refusals = Refusals::default();
+        let start = Instant::now();
+        assert_eq!(refusals.add(&change(1), "no", start), News::Fresh);
+        assert!(!refusals.is_due(&change(1), start));
+        assert!(refusals.is_due(&change(2), start));
+        assert_eq!(refusals.next(), Some(start + FIRST_PAUSE));
+        assert_eq!(refusals.add(&change(1), "no", start), News::Known);
+        assert_eq!(refusals.next(), Some(start + 2 * FIRST_PAUSE));
+        assert_eq!(refusals.add(&change(1), "never", start), News::Fresh);
+        for _ in 0..10 {
+            refusals.add(&change(1), "never", start);
+        }
+        assert_eq!(refusals.next(), Some(start + LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn what_is_made_or_not_wanted_any_more_is_forgotten() {
+        let mut refusals = Refusals::default();
+        let start = Instant::now();
+        for last in 1..=3 {
+            refusals.add(&change(last), "no", start);
+        }
+        refusals.forgive(&change(1));
+        assert!(refusals.is_due(&change(1), start));
+        refusals.retain(&[change(3)]);
+        assert!(refusals.is_due(&change(2), start));
+        assert!(!refusals.is_due(&change(3), start));
+        refusals.hurry_addresses(start);
+        assert!(refusals.is_due(&change(3), start));
+    }
+}

@@ -1,0 +1,309 @@
+//! What in this kernel is Baton's own.
+//!
+//! Addresses carry a tag where the kernel has such a thing; IPVS services never do. So a file names both, and names them
+//! before they come into being: whenever the process dies, the next one knows what it left behind.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use node::config::InterfaceAddress;
+use node::name::InterfaceName;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use virtual_server::service::{MarkFamily, Protocol, ServiceKey};
+
+use crate::link::Address;
+
+/// What marks an address as Baton's own, `IFA_PROTO`: the number of VRRP among the Internet protocols.
+pub(crate) const OWNERSHIP_TAG: u8 = vrrp::PROTOCOL;
+
+/// The first kernel with `IFA_PROTO`.
+const FIRST_KERNEL_WITH_TAGS: (u32, u32) = (5, 18);
+
+/// Why the record can be neither read nor written.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// The file system says no.
+    #[error("The record of what Baton owns in the kernel, {}, cannot be {verb}: {source}", path.display())]
+    File {
+        /// The file or its folder.
+        path: PathBuf,
+        /// `read` or `written`.
+        verb: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// It is not what Baton writes.
+    #[error(
+        "The record of what Baton owns in the kernel, {}, is damaged: {reason}. Remove by hand what Baton left behind \
+         (`ip address`, `ipvsadm -Ln`), then the file", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What is Baton's own, and the file that says so.
+#[derive(Debug)]
+pub(crate) struct Record {
+    path: PathBuf,
+    tags: AddressTags,
+    addresses: BTreeSet<InterfaceAddress>,
+    services: BTreeSet<ServiceKey>,
+}
+
+/// Whether this kernel keeps the tag of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AddressTags {
+    Kept,
+    Unknown,
+}
+
+impl Record {
+    /// Reads what an earlier process has left behind, and makes sure that the file can be written.
+    pub(crate) fn open(path: &Path) -> Result<Self, RecordError> {
+        let contents = match fs::read(path) {
+            Ok(text) => Contents::parse(&text)
+                .map_err(|reason| RecordError::Damaged { path: path.to_owned(), reason })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeSet::new(), BTreeSet::new()),
+            Err(source) => return Err(RecordError::File { path: path.to_owned(), verb: "read", source }),
+        };
+        let release = rustix::system::uname();
+        let tags = AddressTags::of_kernel(&release.release().to_string_lossy());
+        let record = Self { path: path.to_owned(), tags, addresses: contents.0, services: contents.1 };
+        record.write()?;
+        Ok(record)
+    }
+
+    /// Tells whether Baton has put this address there.
+    pub(crate) fn owns_address(&self, interface: &InterfaceName, address: &Address) -> bool {
+        match self.tags {
+            AddressTags::Kept => address.tag == Some(OWNERSHIP_TAG),
+            AddressTags::Unknown => self.addresses.contains(&InterfaceAddress {
+                interface: interface.clone(),
+                address: address.ip,
+                prefix_length: address.prefix_length,
+            }),
+        }
+    }
+
+    /// Returns the services that Baton has made or was about to make.
+    pub(crate) fn services(&self) -> &BTreeSet<ServiceKey> {
+        &self.services
+    }
+
+    /// Adds what is about to come into being; only afterwards may it.
+    pub(crate) fn announce(
+        &mut self,
+        addresses: impl IntoIterator<Item = InterfaceAddress>,
+        services: impl IntoIterator<Item = ServiceKey>,
+    ) -> Result<(), RecordError> {
+        let before = self.addresses.len() + self.services.len();
+        self.addresses.extend(addresses);
+        self.services.extend(services);
+        if self.addresses.len() + self.services.len() == before { Ok(()) } else { self.write() }
+    }
+
+    /// Forgets what is neither there nor about to be.
+    pub(crate) fn retain(
+        &mut self,
+        mut address: impl FnMut(&InterfaceAddress) -> bool,
+        mut service: impl FnMut(&ServiceKey) -> bool,
+    ) -> Result<(), RecordError> {
+        let before = self.addresses.len() + self.services.len();
+        self.addresses.retain(|owned| address(owned));
+        self.services.retain(|owned| service(owned));
+        if self.addresses.len() + self.services.len() == before { Ok(()) } else { self.write() }
+    }
+
+    /// Whoever reads the file sees it as it was before or as it is after, never in between.
+    fn write(&self) -> Result<(), RecordError> {
+        let failed = |source| RecordError::File { path: self.path.clone(), verb: "written", source };
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let next = self.path.with_extension("next");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)
+            .map_err(failed)?;
+        let contents = Contents::new(&self.addresses, &self.services);
+        let text = serde_json::to_vec_pretty(&contents).expect("the record is plain data");
+        file.write_all(&text).map_err(failed)?;
+        fs::rename(&next, &self.path).map_err(failed)
+    }
+}
+
+impl AddressTags {
+    /// A release that cannot be read is taken for an old one: the record then decides, and it is always right.
+    fn of_kernel(release: &str) -> Self {
+        let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= FIRST_KERNEL_WITH_TAGS => Self::Kept,
+            (_, _) => Self::Unknown,
+        }
+    }
+}
+
+/// The file's form.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    addresses: Vec<AddressEntry>,
+    services: Vec<ServiceEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddressEntry {
+    interface: String,
+    address: IpAddr,
+    prefix_length: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum ServiceEntry {
+    Tcp(SocketAddr),
+    Udp(SocketAddr),
+    Sctp(SocketAddr),
+    MarkV4(NonZeroU32),
+    MarkV6(NonZeroU32),
+}
+
+impl Contents {
+    fn new(addresses: &BTreeSet<InterfaceAddress>, services: &BTreeSet<ServiceKey>) -> Self {
+        let addresses = addresses.iter().map(|owned| AddressEntry {
+            interface: owned.interface.to_string(),
+            address: owned.address,
+            prefix_length: owned.prefix_length,
+        });
+        let services = services.iter().map(|key| match *key {
+            ServiceKey::Address { protocol: Protocol::Tcp, address } => ServiceEntry::Tcp(address),
+            ServiceKey::Address { protocol: Protocol::Udp, address } => ServiceEntry::Udp(address),
+            ServiceKey::Address { protocol: Protocol::Sctp, address } => ServiceEntry::Sctp(address),
+            ServiceKey::Mark { family: MarkFamily::V4, mark } => ServiceEntry::MarkV4(mark),
+            ServiceKey::Mark { family: MarkFamily::V6, mark } => ServiceEntry::MarkV6(mark),
+        });
+        Self { addresses: addresses.collect(), services: services.collect() }
+    }
+
+    fn parse(text: &[u8]) -> Result<(BTreeSet<InterfaceAddress>, BTreeSet<ServiceKey>), String> {
+        let contents: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let address = |entry: AddressEntry| {
+            let interface = InterfaceName::new(&entry.interface).map_err(|error| error.to_string())?;
+            Ok(InterfaceAddress { interface, address: entry.address, prefix_length: entry.prefix_length })
+        };
+        let service = |entry| match entry {
+            ServiceEntry::Tcp(address) => ServiceKey::Address { protocol: Protocol::Tcp, address },
+            ServiceEntry::Udp(address) => ServiceKey::Address { protocol: Protocol::Udp, address },
+            ServiceEntry::Sctp(address) => ServiceKey::Address { protocol: Protocol::Sctp, address },
+            ServiceEntry::MarkV4(mark) => ServiceKey::Mark { family: MarkFamily::V4, mark },
+            ServiceEntry::MarkV6(mark) => ServiceKey::Mark { family: MarkFamily::V6, mark },
+        };
+        let addresses = contents.addresses.into_iter().map(address).collect::<Result<_, String>>()?;
+        Ok((addresses, contents.services.into_iter().map(service).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn address(last: u8) -> InterfaceAddress {
+        let interface = InterfaceName::new("eth0").unwrap();
+        InterfaceAddress { interface, address: [10, 77, 0, last].into(), prefix_length: 24 }
+    }
+
+    fn services() -> [ServiceKey; 3] {
+        let mark = NonZeroU32::new(7).unwrap();
+        [
+            ServiceKey::Address { protocol: Protocol::Udp, address: "[fd77::50]:53".parse().unwrap() },
+            ServiceKey::Mark { family: MarkFamily::V4, mark },
+            ServiceKey::Mark { family: MarkFamily::V6, mark },
+        ]
+    }
+
+    /// A folder of this test's own, gone with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("baton-record-{}-{name}", std::process::id())))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_next_process_knows_what_was_about_to_be_made_and_not_yet_settled() {
+        let folder = Folder::new("next");
+        let path = folder.0.join("owned.json");
+        let mut record = Record::open(&path).unwrap();
+        record.announce([address(50)], services()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let mut next = Record::open(&path).unwrap();
+        assert_eq!(next.services(), &BTreeSet::from(services()));
+        assert_eq!(next.addresses, BTreeSet::from([address(50)]));
+        next.retain(|_| false, |key| *key == services()[0]).unwrap();
+        let last = Record::open(&path).unwrap();
+        assert_eq!((last.addresses.len(), last.services().len()), (0, 1));
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error_that_says_what_to_do() {
+        let folder = Folder::new("damaged");
+        fs::create_dir_all(&folder.0).unwrap();
+        let path = folder.0.join("owned.json");
+        fs::write(&path, "{\"addresses\": [").unwrap();
+        let message = Record::open(&path).unwrap_err().to_string();
+        assert!(message.contains("is damaged") && message.contains("then the file"), "{message}");
+    }
+
+    #[test]
+    fn a_tag_decides_where_the_kernel_keeps_it_and_the_record_elsewhere() {
+        let folder = Folder::new("tags");
+        let mut record = Record::open(&folder.0.join("owned.json")).unwrap();
+        record.announce([address(50)], []).unwrap();
+        let eth0 = InterfaceName::new("eth0").unwrap();
+        let there = |last: u8, tag| Address {
+            ip: [10, 77, 0, last].into(),
+            prefix_length: 24,
+            tag,
+            flags: netlink_packet_route::address::AddressFlags::empty(),
+        };
+        record.tags = AddressTags::Kept;
+        assert!(record.owns_address(&eth0, &there(1, Some(OWNERSHIP_TAG))));
+        assert!(!record.owns_address(&eth0, &there(50, None)));
+        record.tags = AddressTags::Unknown;
+        assert!(!record.owns_address(&eth0, &there(1, None)));
+        assert!(record.owns_address(&eth0, &there(50, None)));
+    }
+
+    #[test]
+    fn kernels_keep_tags_from_5_18_on() {
+        for release in ["5.18.0", "5.18-rc1", "6.1.0-31-amd64", "10.0.3"] {
+            assert_eq!(AddressTags::of_kernel(release), AddressTags::Kept, "{release}");
+        }
+        for release in ["5.17.9", "4.19.0", "", "bsd"] {
+            assert_eq!(AddressTags::of_kernel(release), AddressTags::Unknown, "{release}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A connection to the kernel's rtnetlink: requests, and what it tells of interfaces and addresses by itself.
+//!
+//! One socket does both, so that what a request brings about has been taken in when its acknowledgement comes.
+
+// What the kernel says is a foreign enum that keeps growing; what has no name here is of no interest.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::sys::{AsyncSocket, SocketAddr};
+use rtnetlink::{Handle, MulticastGroup};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::link::Interfaces;
+
+/// What the kernel queues of notifications, in bytes; enough for thousands of changes between two turns of the
+/// reconciler. When it overflows everything is asked for anew.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// How long an answer may take. The kernel answers within the request's system call; only an answer that was lost for
+/// want of room takes longer, and it never comes.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a request to rtnetlink was not carried out.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// The kernel said no.
+    #[error("{0}")]
+    Refused(#[source] io::Error),
+    /// No answer came.
+    #[error("rtnetlink gave no answer within {} s", ANSWER_LIMIT.as_secs())]
+    NoAnswer,
+    /// The socket is closed.
+    #[error("the connection to rtnetlink is closed")]
+    Closed,
+}
+
+/// The connection and what is known from it.
+pub(crate) struct RouteNetlink {
+    handle: Handle,
+    notifications: BoxStream<'static, (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
+    connection: JoinHandle<()>,
+    interfaces: Interfaces,
+    completeness: Completeness,
+}
+
+/// Whether everything that the kernel told was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Completeness {
+    Complete,
+    Lacking,
+}
+
+impl RouteNetlink {
+    /// Opens the connection, subscribes and asks for everything.
+    ///
+    /// Has to be called inside a tokio runtime, whose reactor and scheduler then serve the connection.
+    pub(crate) async fn open() -> Result<Self, RequestError> {
+        Self::open_with(Interfaces::default()).await
+    }
+
+    /// Opens the connection anew, and asks for everything.
+    pub(crate) async fn reopen(&mut self) -> Result<(), RequestError> {
+        *self = Self::open_with(self.interfaces.clone()).await?;
+        Ok(())
+    }
+
+    async fn open_with(interfaces: Interfaces) -> Result<Self, RequestError> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let (mut connection, handle, notifications) =
+            rtnetlink::new_multicast_connection(&groups).map_err(RequestError::Refused)?;
+        // Without CAP_NET_ADMIN the system's own limit has to do.
+        let _ = set_socket_recv_buffer_size_force(connection.socket_mut().socket_mut(), RECEIVE_BUFFER_BYTES);
+        let mut opened = Self {
+            handle,
+            notifications: notifications.boxed(),
+            connection: tokio::spawn(connection),
+            interfaces,
+            completeness: Completeness::Lacking,
+        };
+        opened.observe().await?;
+        Ok(opened)
+    }
+
+    /// Returns what the kernel has told up to now.
+    pub(crate) fn interfaces(&self) -> &Interfaces {
+        &self.interfaces
+    }
+
+    /// Returns the same, to ask for events.
+    pub(crate) fn interfaces_mut(&mut self) -> &mut Interfaces {
+        &mut self.interfaces
+    }
+
+    /// Asks for everything anew; what was known stays known where no answer comes.
+    pub(crate) async fn observe(&mut self) -> Result<(), RequestError> {
+        self.completeness = Completeness::Complete;
+        let before = self.interfaces.clone();
+        self.interfaces.forget();
+        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        for request in [links, addresses] {
+            if let Err(error) = self.request(request, NLM_F_DUMP).await {
+                self.completeness = Completeness::Lacking;
+                self.interfaces = before;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the kernel tells something by itself, and takes in all that it has told by then.
+    ///
+    /// Dropping the future before it is ready loses nothing.
+    pub(crate) async fn changed(&mut self) -> Result<(), RequestError> {
+        let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
+        self.take_in(message, sender);
+        self.catch_up().await
+    }
+
+    /// Takes in what the kernel has told by itself, without waiting for more; asks for everything where some was lost.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), RequestError> {
+        self.drain();
+        match self.completeness {
+            Completeness::Complete => Ok(()),
+            Completeness::Lacking => self.observe().await,
+        }
+    }
+
+    /// Carries a change out and waits for its acknowledgement; all that it brought about has been taken in then.
+    pub(crate) async fn change(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), RequestError> {
+        self.request(message, flags | NLM_F_ACK).await.map(drop)
+    }
+
+    /// Asks, and returns what is answered, which has been taken in too.
+    pub(crate) async fn request(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, RequestError> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | flags;
+        let mut answers = self.handle.request(request).map_err(|_| RequestError::Closed)?;
+        let mut answered = Vec::new();
+        loop {
+            let answer = match timeout(ANSWER_LIMIT, answers.next()).await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => break,
+                Err(_) => {
+                    self.completeness = Completeness::Lacking;
+                    return Err(RequestError::NoAnswer);
+                }
+            };
+            match answer.payload {
+                NetlinkPayload::Error(error) if error.code.is_some() => {
+                    return Err(RequestError::Refused(error.to_io()));
+                }
+                // What the kernel tells everybody of this change carries the request's number, and so comes here.
+                NetlinkPayload::InnerMessage(message) => {
+                    self.interfaces.apply(&message);
+                    answered.push(message);
+                }
+                _ => {}
+            }
+        }
+        self.drain();
+        Ok(answered)
+    }
+
+    fn drain(&mut self) {
+        while let Some(Some((message, sender))) = self.notifications.next().now_or_never() {
+            self.take_in(message, sender);
+        }
+    }
+
+    fn take_in(&mut self, message: NetlinkMessage<RouteNetlinkMessage>, sender: SocketAddr) {
+        // Other processes can send to a netlink socket too; the kernel is number 0.
+        if sender.port_number() != 0 {
+            return;
+        }
+        match message.payload {
+            NetlinkPayload::InnerMessage(message) => self.interfaces.apply(&message),
+            NetlinkPayload::Overrun(_) => self.completeness = Completeness::Lacking,
+            _ => {}
+        }
+    }
+}
+
+impl Drop for RouteNetlink {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
