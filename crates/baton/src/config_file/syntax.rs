@@ -40,11 +40,15 @@ fn line_start(text: &str, span: Span) -> usize {
 fn syntax_problem(span: Span, message: &str) -> Problem {
     let (cause, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let problem = Problem::at(span, format!("This is no TOML: {cause}"));
-    let problem = if expected.is_empty() { problem } else { problem.label(format!("expected {expected}")) };
+    let problem = if matches!(expected, "" | "nothing") {
+        problem
+    } else {
+        problem.label(format!("expected {expected}"))
+    };
     match cause {
-        "string values must be quoted" => {
-            problem.label("text without quotes").help("put it in quotes: times, addresses and names are text")
-        }
+        "string values must be quoted" | "invalid float" | "invalid integer" | "invalid datetime" => problem
+            .label("text without quotes?")
+            .help("put times, addresses and names in quotes: they are text"),
         "duplicate key" => {
             problem.label("stands in the same table already").help("remove or rename one of the two")
         }

@@ -188,6 +188,29 @@ fn an_ipv6_virtual_router_advertises_a_link_local_address_first() {
 }
 
 #[test]
+fn an_advertisement_has_room_for_255_ipv4_and_89_ipv6_addresses_beside_the_link_local_one() {
+    let v4 =
+        |count: u32| (1..=count).map(|host| format!("\"10.78.{}.{}\"", host / 256, host % 256)).collect();
+    let v6 = |count: u32| (1..=count).map(|host| format!("\"fd78::{host:x}\"")).collect();
+    let read = |addresses: Vec<String>| {
+        ConfigFile::parse("test.toml", &router(&format!("virtual_addresses = [{}]", addresses.join(", "))))
+    };
+    for (fitting, too_many) in [(v4(255), v4(256)), (v6(89), v6(90))] {
+        assert!(read(fitting).is_ok());
+        let errors = read(too_many).unwrap_err();
+        assert_eq!(errors.count(), 1);
+        assert!(errors.to_string().contains("more addresses than an advertisement carries"), "{errors}");
+    }
+}
+
+#[test]
+fn more_of_anything_than_a_file_may_have_is_refused() {
+    let nodes: String = (0..65).fold(String::new(), |text, node| text + &format!("[node.n{node}]\n"));
+    let errors = ConfigFile::parse("test.toml", &nodes).unwrap_err();
+    assert!(errors.to_string().starts_with("error: The file has more than 64 nodes\n"), "{errors}");
+}
+
+#[test]
 fn a_virtual_server_of_several_addresses_follows_the_holder_of_each() {
     let text = router("virtual_addresses = [\"10.77.0.50/24\"]\nsync_group = \"edge\"")
         + r#"
