@@ -74,8 +74,12 @@ pub(crate) async fn take(
     }
     // Without NLM_F_EXCL the kernel would put our tag on an address that somebody else adds at this moment.
     let add = RouteNetlinkMessage::NewAddress(message(index, wanted));
-    match netlink.change(add, NLM_F_CREATE | NLM_F_EXCL).await {
-        Ok(()) => Ok(()),
+    match netlink.change(add.clone(), NLM_F_CREATE | NLM_F_EXCL).await {
+        Ok(()) => {
+            // Of an IPv6 address the kernel tells a little later.
+            netlink.interfaces_mut().apply(&add);
+            Ok(())
+        }
         Err(RequestError::Refused(error)) if error.raw_os_error() == Some(libc::EEXIST) => {
             Err(AddressError::Foreign(wanted.clone()))
         }

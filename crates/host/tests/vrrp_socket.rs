@@ -11,13 +11,17 @@ use host::packet_socket::{AnnouncementSocket, Frame};
 use host::vrrp_socket::{Batch, Reception, SocketError, Transmission, VrrpSocket};
 use lab::Namespace;
 use node::name::InterfaceName;
-use pair::{Pair, cable};
+use pair::{CABLE, Pair};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use vrrp::{Family, multicast_group};
 
 /// How long an arrival may take; over a cable of one machine it takes microseconds.
 const LIMIT: Duration = Duration::from_secs(10);
+
+fn cable() -> InterfaceName {
+    InterfaceName::new(CABLE).unwrap()
+}
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -179,7 +183,8 @@ fn a_received_packet_is_seen_before_the_reactor_has_its_turn() {
     let (source, destination) = ends(Family::V4);
     assert!(left.send_batch(&[Transmission { source, destination, payload: &[1] }]).is_empty());
     let mut batch = Batch::new();
-    assert_eq!(right.receive_batch(&mut batch).unwrap(), 1);
+    lab::wait_until("the packet to arrive", LIMIT, || Ok(right.receive_batch(&mut batch).unwrap() == 1))
+        .unwrap();
     assert_eq!(right.receive_batch(&mut batch).unwrap(), 0);
 }
 
@@ -220,16 +225,16 @@ fn a_missing_interface_and_a_missing_right_are_named() {
 #[test]
 fn a_gratuitous_arp_teaches_the_neighbour() {
     let pair = Pair::new();
-    let own = pair.left.link_address(pair::CABLE).unwrap();
+    let own = pair.left.link_address(CABLE).unwrap();
     let moved = address("10.9.0.50");
     // The neighbour knows the address at another place, as after a take-over.
     let before = "02:00:00:00:00:99";
-    let words = ["ip", "neighbour", "add", "10.9.0.50", "lladdr", before, "nud", "stale", "dev", pair::CABLE];
+    let words = ["ip", "neighbour", "add", "10.9.0.50", "lladdr", before, "nud", "stale", "dev", CABLE];
     pair.right.run(&words).unwrap();
 
     let mac: Vec<_> = own.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
     let frame = vrrp::announcement::frame(moved, vrrp::MacAddress(mac.try_into().unwrap()));
-    let link = pair.left.run(&["ip", "-o", "link", "show", pair::CABLE]).unwrap();
+    let link = pair.left.run(&["ip", "-o", "link", "show", CABLE]).unwrap();
     let index = link.split(':').next().unwrap().parse().unwrap();
     let failures = pair.left.enter(|| {
         let socket = AnnouncementSocket::open().unwrap();

@@ -1,7 +1,6 @@
 //! Two namespaces and a cable between them.
 
 use lab::Namespace;
-use node::name::InterfaceName;
 
 /// The interface's name at both ends.
 pub(crate) const CABLE: &str = "cable";
@@ -27,8 +26,4 @@ impl Pair {
         }
         Self { left, right }
     }
-}
-
-pub(crate) fn cable() -> InterfaceName {
-    InterfaceName::new(CABLE).unwrap()
 }
