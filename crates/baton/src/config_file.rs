@@ -36,7 +36,7 @@ mod suggestion;
 mod syntax;
 
 /// The largest configuration file, in bytes; ten times what the largest table that is allowed needs.
-pub(crate) const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// A configuration file that is valid for each of its nodes.
 #[derive(Clone, Debug)]

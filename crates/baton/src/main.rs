@@ -1,5 +1,114 @@
 //! VRRP failover and IPVS load balancing for Linux.
 
-mod config_file;
+#![forbid(unsafe_code)]
+// Everything here is for this binary alone.
+#![allow(unreachable_pub, missing_docs)]
 
-fn main() {}
+mod api;
+mod checker;
+mod cli;
+mod client;
+mod config_file;
+mod control;
+mod desire;
+mod engine;
+mod journal;
+mod log;
+mod run;
+mod sockets;
+mod systemd;
+mod view;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use host::reconciler;
+use hyper::Method;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Builder;
+
+use crate::api::Reloaded;
+use crate::cli::{Cli, Command, Place};
+use crate::client::ClientError;
+use crate::config_file::{Colour, ConfigErrors, ConfigFile};
+use crate::run::RunError;
+use crate::view::NodeView;
+
+/// What can go wrong with a command, as its last line says it.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Clean(#[from] host::reconciler::ReconcilerError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Output(#[from] std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let Cli { place, command } = Cli::parse();
+    match execute(&place, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CommandError::Run(RunError::Config(errors))) => complain(&errors),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(place: &Place, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Run { log_format } => run::run(place, log_format)?,
+        Command::Check { file } => check(&file.unwrap_or_else(|| place.config.clone()))?,
+        Command::Status { json } => {
+            let status: NodeView = ask(&place.socket, Method::GET, "/status")?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&status).map_err(std::io::Error::from)?);
+            } else {
+                print!("{status}");
+            }
+        }
+        Command::Reload => {
+            let Reloaded { changes } = ask(&place.socket, Method::POST, "/reload")?;
+            match changes.len() {
+                0 => println!("nothing changed"),
+                _ => changes.iter().for_each(|change| println!("{change}")),
+            }
+        }
+        Command::Rehearse { file: _ } => todo!(),
+        Command::Clean => {
+            let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
+            cleaned.addresses.iter().for_each(|address| println!("removed address {address}"));
+            cleaned.services.iter().for_each(|service| println!("removed service {service}"));
+            if let Some(refusal) = cleaned.refused.first() {
+                return Err(CommandError::Refused(refusal.reason.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check(path: &Path) -> Result<(), RunError> {
+    let file = ConfigFile::read(path)?;
+    let nodes: Vec<_> = file.nodes().map(ToString::to_string).collect();
+    println!("{} is valid for {}", path.display(), nodes.join(", "));
+    Ok(())
+}
+
+fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T, CommandError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(client::ask(socket, method, path))?)
+}
+
+fn complain(errors: &ConfigErrors) -> ExitCode {
+    let colour = if std::io::stderr().is_terminal() { Colour::Always } else { Colour::Never };
+    eprintln!("{}", errors.render(colour));
+    ExitCode::FAILURE
+}

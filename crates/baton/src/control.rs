@@ -1,0 +1,83 @@
+//! What an operator can ask of a running daemon, by signal or by its API.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use node::config::Config;
+use node::difference::differences;
+use node::report::Report;
+use node::status::RoutersStatus;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use crate::checker::CheckerCommand;
+use crate::config_file::ConfigFile;
+use crate::engine::EngineCommand;
+use crate::journal::Journal;
+use crate::view::{Calendar, NodeView};
+
+/// A running daemon, as its operator sees it.
+pub struct Control {
+    pub config_path: PathBuf,
+    /// What runs now; held while a reload is under way, so that reloads come one after another.
+    pub config: Mutex<Arc<Config>>,
+    pub engine: mpsc::Sender<EngineCommand>,
+    pub checker: mpsc::Sender<CheckerCommand>,
+    pub routers: watch::Receiver<Arc<RoutersStatus>>,
+    pub journal: Journal,
+}
+
+/// The daemon is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("The daemon is stopping")]
+pub struct Stopping;
+
+/// Why a configuration was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file is not valid; the running configuration stays.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is too late.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+impl Control {
+    /// Reads the configuration file again, applies the difference and returns it, one line for each.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; the running configuration stays then.
+    pub async fn reload(&self) -> Result<Vec<String>, ReloadError> {
+        let mut running = self.config.lock().await;
+        let read = ConfigFile::read(&self.config_path).and_then(|file| file.resolve(&running.node));
+        let config = match read {
+            Ok(config) => Arc::new(config.adopt_unchanged(&running)),
+            Err(errors) => {
+                let reason = errors.to_string();
+                self.journal.tell(Report::ReloadRefused { reason: reason.clone() });
+                return Err(ReloadError::Invalid(reason));
+            }
+        };
+        let changes = differences(&running, &config);
+        self.checker.send(CheckerCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
+        self.engine.send(EngineCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
+        *running = config;
+        self.journal.tell(Report::Reloaded { changes: changes.clone() });
+        Ok(changes)
+    }
+
+    /// Returns how everything is.
+    ///
+    /// # Errors
+    /// [`Stopping`] when there is nobody left to ask.
+    pub async fn status(&self) -> Result<NodeView, Stopping> {
+        let (asked, answer) = oneshot::channel();
+        self.checker.send(CheckerCommand::Status(asked)).await.map_err(|_| Stopping)?;
+        let pools = answer.await.map_err(|_| Stopping)?;
+        let node = self.config.lock().await.node.clone();
+        let routers = Arc::clone(&self.routers.borrow());
+        let calendar = Calendar { now: (host::clock::now(), Timestamp::now()) };
+        Ok(NodeView::new(&node, &routers, &pools, calendar))
+    }
+}

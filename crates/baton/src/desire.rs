@@ -1,0 +1,45 @@
+//! What the kernel should hold, put together from what two threads know.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use host::reconciler::Reconciler;
+use node::host_state::{Roles, Tables, Wanted};
+
+/// Brings the engine's roles and the checker's tables together; the latest of both wins.
+#[derive(Clone, Debug)]
+pub struct Desire {
+    reconciler: Arc<Reconciler>,
+    /// Held while a wish is put together and said, which takes microseconds, so that the last one said is the latest.
+    parts: Arc<Mutex<Parts>>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    roles: Option<Arc<Roles>>,
+    tables: Option<Arc<Tables>>,
+}
+
+impl Desire {
+    /// Returns what tells this reconciler; it says nothing before it knows both roles and tables.
+    pub fn new(reconciler: Arc<Reconciler>) -> Self {
+        Self { reconciler, parts: Arc::default() }
+    }
+
+    /// Takes over which virtual routers are Active.
+    pub fn set_roles(&self, roles: Arc<Roles>) {
+        self.change(|parts| parts.roles = Some(roles));
+    }
+
+    /// Takes over what the tables of this node's virtual servers hold.
+    pub fn set_tables(&self, tables: Arc<Tables>) {
+        self.change(|parts| parts.tables = Some(tables));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut parts);
+        if let Parts { roles: Some(roles), tables: Some(tables) } = &*parts {
+            self.reconciler.want(Arc::new(Wanted::new(roles, tables)));
+        }
+    }
+}

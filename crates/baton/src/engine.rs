@@ -1,0 +1,238 @@
+//! The thread that must be on time: it owns the virtual routers, their sockets and their one timer, and waits for
+//! nobody.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::clock::{Alarm, now};
+use host::packet_socket::{AnnouncementSocket, Frame};
+use host::reconciler::KernelEvent;
+use monotonic::Instant;
+use node::config::Config;
+use node::link::LinkEvent;
+use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
+use node::status::RoutersStatus;
+use tokio::sync::{mpsc, watch};
+
+use crate::desire::Desire;
+use crate::journal::Journal;
+use crate::sockets::Sockets;
+
+/// How old the published status may become while only counters move; a monitor asks every few seconds.
+const STATUS_AGE: Duration = Duration::from_secs(1);
+
+/// What an operator wants of the engine.
+#[derive(Debug)]
+pub enum EngineCommand {
+    /// Go on with this configuration.
+    Reload(Arc<Config>),
+    /// Hand everything over and end.
+    Shutdown,
+}
+
+/// The virtual routers of this node at work.
+pub struct Engine {
+    routers: Routers,
+    sockets: Sockets,
+    announcer: AnnouncementSocket,
+    alarm: Alarm,
+    kernel: mpsc::Receiver<KernelEvent>,
+    commands: mpsc::Receiver<EngineCommand>,
+    desire: Desire,
+    journal: Journal,
+    status: watch::Sender<Arc<RoutersStatus>>,
+    /// When the status is published next, if anything happens by then; at once after what an operator wants to see.
+    publish_at: Instant,
+    transmissions: Vec<Transmission>,
+    announcements: Vec<Announcement>,
+    course: Course,
+}
+
+/// What the engine is connected to.
+pub struct Connections {
+    /// What the kernel tells it.
+    pub kernel: mpsc::Receiver<KernelEvent>,
+    /// What an operator wants of it.
+    pub commands: mpsc::Receiver<EngineCommand>,
+    /// Where its roles go.
+    pub desire: Desire,
+    /// Where its events go.
+    pub journal: Journal,
+    /// Where its status goes.
+    pub status: watch::Sender<Arc<RoutersStatus>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Running,
+    Ended,
+}
+
+/// Why the engine has something to do.
+enum Wake {
+    Packets,
+    Deadline,
+    Kernel(KernelEvent),
+    Command(EngineCommand),
+}
+
+impl Engine {
+    /// Returns an engine for this configuration and these interfaces; has to be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel's, when it gives no timer.
+    pub fn new(
+        config: Arc<Config>,
+        announcer: AnnouncementSocket,
+        connections: Connections,
+    ) -> io::Result<Self> {
+        let Connections { kernel, commands, desire, journal, status } = connections;
+        let now = now();
+        Ok(Self {
+            routers: Routers::new(config, now),
+            sockets: Sockets::default(),
+            announcer,
+            alarm: Alarm::new()?,
+            kernel,
+            commands,
+            desire,
+            journal,
+            status,
+            publish_at: now,
+            transmissions: Vec::new(),
+            announcements: Vec::new(),
+            course: Course::Running,
+        })
+    }
+
+    /// Takes part until it is told to end and has handed everything over.
+    ///
+    /// # Errors
+    /// The kernel's or the reactor's, when its timer fails; without one there is no going on.
+    pub async fn run(mut self, interfaces: Vec<LinkEvent>) -> io::Result<()> {
+        for event in interfaces {
+            self.follow_link(event);
+        }
+        self.handle(RoutersInput::Start);
+        self.desire.set_roles(self.routers.roles());
+        self.flush();
+        while self.course == Course::Running {
+            self.alarm.set(self.routers.next_deadline())?;
+            let wake = self.wait().await?;
+            self.turn(wake);
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> io::Result<Wake> {
+        let wake = tokio::select! {
+            biased;
+            () = self.sockets.readable() => Wake::Packets,
+            expired = self.alarm.expired() => expired.map(|()| Wake::Deadline)?,
+            Some(event) = self.kernel.recv() => Wake::Kernel(event),
+            Some(command) = self.commands.recv() => Wake::Command(command),
+            never = pending() => never,
+        };
+        Ok(wake)
+    }
+
+    /// Whatever woke the engine: what waits in the sockets is heard before a deadline is acted on, so that a node that
+    /// slept hears its successor before it says a word.
+    fn turn(&mut self, wake: Wake) {
+        self.hear();
+        match wake {
+            Wake::Packets | Wake::Deadline => {}
+            Wake::Kernel(KernelEvent::Link(event)) => self.follow_link(event),
+            Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(outcome)),
+            Wake::Command(EngineCommand::Reload(config)) => {
+                self.handle(RoutersInput::Reload(config));
+                self.sockets.follow(&self.routers, &self.journal);
+            }
+            Wake::Command(EngineCommand::Shutdown) => self.handle(RoutersInput::Shutdown),
+        }
+        if self.routers.next_deadline().is_some_and(|deadline| deadline <= now()) {
+            self.handle(RoutersInput::Deadline);
+        }
+        self.flush();
+    }
+
+    fn hear(&mut self) {
+        let Self { sockets, routers, .. } = self;
+        let mut outputs = Vec::new();
+        sockets
+            .receive(|datagram| outputs.append(&mut routers.handle(RoutersInput::Datagram(datagram), now())));
+        self.carry_out(outputs);
+    }
+
+    fn follow_link(&mut self, event: LinkEvent) {
+        self.sockets.follow_link(&event);
+        self.handle(RoutersInput::Link(event));
+        self.sockets.follow(&self.routers, &self.journal);
+    }
+
+    fn handle(&mut self, input: RoutersInput<'_>) {
+        let outputs = self.routers.handle(input, now());
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<RoutersOutput>) {
+        for output in outputs {
+            match output {
+                RoutersOutput::Send(transmission) => self.transmissions.push(transmission),
+                RoutersOutput::Announce(announcement) => self.announcements.push(announcement),
+                RoutersOutput::RolesChanged => {
+                    // Who is Active now says so before the kernel is asked for anything.
+                    self.send();
+                    self.desire.set_roles(self.routers.roles());
+                    self.publish_at = Instant::START;
+                }
+                RoutersOutput::Report(report) => {
+                    self.journal.tell(report);
+                    self.publish_at = Instant::START;
+                }
+                RoutersOutput::Exit => self.course = Course::Ended,
+            }
+        }
+    }
+
+    /// What became due in one turn goes out together.
+    fn flush(&mut self) {
+        self.send();
+        self.announce();
+        let now = now();
+        if now >= self.publish_at {
+            self.publish_at = now + STATUS_AGE;
+            self.status.send_replace(Arc::new(self.routers.status()));
+        }
+    }
+
+    fn send(&mut self) {
+        self.sockets.send(&self.transmissions, &self.journal);
+        self.transmissions.clear();
+    }
+
+    fn announce(&mut self) {
+        let repeated = self.announcements.iter().flat_map(|announcement| {
+            let frame = Frame { interface_index: announcement.link, octets: &announcement.frame };
+            std::iter::repeat_n(frame, announcement.count.into())
+        });
+        let frames: Vec<_> = repeated.collect();
+        if frames.is_empty() {
+            return;
+        }
+        let mut failed = BTreeMap::new();
+        for failure in self.announcer.send_batch(&frames) {
+            failed.insert(frames[failure.index].interface_index, failure.error.to_string());
+        }
+        for announcement in &self.announcements {
+            if let Some(reason) = failed.remove(&announcement.link) {
+                let interface = announcement.address.interface.clone();
+                self.sockets.tell_failure(&interface, reason, &self.journal);
+            }
+        }
+        self.announcements.clear();
+    }
+}

@@ -1,0 +1,248 @@
+//! The daemon: its threads, what connects them, and how it ends.
+//!
+//! ```text
+//! main: signals, API        engine: virtual routers      checker: health checks     reconciler: the kernel
+//!   Control ── commands ──────▶ Routers ── roles ─┐         Pools ── tables ─┐
+//!      │    ── commands ────────────│─────────────│──────────▶│              │
+//!      ◀──── status ────────────────┘             └──▶ Desire ◀──────────────┘
+//!                                   ▲                     └───── wanted ──────────────▶ Reconciler
+//!                                   └───────────────── kernel events ───────────────────────┘
+//!                       every thread ── events ──▶ journal: the log
+//! ```
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use host::packet_socket::{AnnouncementSocket, PacketSocketError};
+use host::reconciler::{self, Reconciler, ReconcilerError, Started};
+use node::name::{NAME_LIMIT, NameError, NodeName};
+use tokio::net::UnixListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use crate::api::{self, ListenError};
+use crate::checker::Checker;
+use crate::cli::{LogFormat, Place};
+use crate::config_file::{ConfigErrors, ConfigFile};
+use crate::control::Control;
+use crate::desire::Desire;
+use crate::engine::{Connections, Engine, EngineCommand};
+use crate::journal::Journal;
+use crate::{log, systemd};
+
+/// How many commands, links or reconciliations may wait; each waits for microseconds.
+const WAITING: usize = 256;
+
+/// Why the daemon did not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The node's name cannot be one.
+    #[error("{name:?} cannot be the name of a node: {error}; give one of the configuration's with --node")]
+    NodeName {
+        /// What was given, or the host name.
+        name: String,
+        /// Why.
+        error: NameError,
+    },
+    /// The API has no place.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Virtual addresses could not be announced.
+    #[error(transparent)]
+    Announce(#[from] PacketSocketError),
+    /// The kernel could not be worked on.
+    #[error(transparent)]
+    Reconciler(#[from] ReconcilerError),
+    /// The system gave no thread, timer or signal.
+    #[error("The system does not let the daemon {what}: {error}")]
+    System {
+        /// What it wanted.
+        what: &'static str,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// A thread ended that must not.
+    #[error("The {thread} ended: {reason}")]
+    Ended {
+        /// Which.
+        thread: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> RunError {
+    move |error| RunError::System { what, error }
+}
+
+/// Returns the node that this machine is: the one named, or the one with the host's name.
+///
+/// # Errors
+/// [`RunError::NodeName`] when that cannot be a name.
+pub fn node_name(place: &Place) -> Result<NodeName, RunError> {
+    let name = place.node.clone().unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        // Configurations name hosts as people do, without their domain.
+        host.split('.').next().unwrap_or_default().chars().take(NAME_LIMIT).collect()
+    });
+    NodeName::new(&name).map_err(|error| RunError::NodeName { name, error })
+}
+
+/// Returns where the daemon records what it owns in the kernel.
+pub fn record_path(socket: &Path) -> PathBuf {
+    socket.with_file_name("owned.json")
+}
+
+/// Runs until it is told to end, and leaves nothing behind.
+///
+/// # Errors
+/// [`RunError`] says what is missing and what to do.
+pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
+    let config = Arc::new(ConfigFile::read(&place.config)?.resolve(&node_name(place)?)?);
+    log::start(format);
+    let runtime = runtime()?;
+    let listener = {
+        let _inside = runtime.enter();
+        api::listen(&place.socket)?
+    };
+    let announcer = AnnouncementSocket::open()?;
+    let (journal, writer) = Journal::start().map_err(system("start a thread"))?;
+    let record = record_path(&place.socket);
+    let Started { reconciler, links, events } = Reconciler::start(&record)?;
+    let desire = Desire::new(Arc::new(reconciler));
+
+    let (status, routers) = watch::channel(Arc::default());
+    let (engine, engine_commands) = mpsc::channel(WAITING);
+    let (checker, checker_commands) = mpsc::channel(WAITING);
+    let connections = Connections {
+        kernel: events,
+        commands: engine_commands,
+        desire: desire.clone(),
+        journal: journal.clone(),
+        status,
+    };
+    let engine_thread = {
+        let config = Arc::clone(&config);
+        OwnThread::start(
+            "engine",
+            async move { Engine::new(config, announcer, connections)?.run(links).await },
+        )?
+    };
+    let checker_thread = {
+        let (config, journal) = (Arc::clone(&config), journal.clone());
+        OwnThread::start("checker", async move {
+            Checker::new(config, checker_commands, desire, journal)?.run().await
+        })?
+    };
+
+    let control = Arc::new(Control {
+        config_path: place.config.clone(),
+        config: Mutex::new(config),
+        engine,
+        checker,
+        routers,
+        journal: journal.clone(),
+    });
+    let outcome = runtime.block_on(operate(listener, control, engine_thread.ended, checker_thread.ended));
+    // With the runtime the last who could want anything are gone, and the threads end with what they own.
+    drop(runtime);
+    for thread in [engine_thread.handle, checker_thread.handle] {
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+    let cleaned = reconciler::clean(&record);
+    // That the socket is left behind harms nobody: the next daemon takes its place.
+    let _ = std::fs::remove_file(&place.socket);
+    drop(journal);
+    writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    outcome?;
+    cleaned?;
+    Ok(())
+}
+
+/// Serves the operator until the engine has handed everything over.
+async fn operate(
+    listener: UnixListener,
+    control: Arc<Control>,
+    mut engine_ended: oneshot::Receiver<io::Result<()>>,
+    mut checker_ended: oneshot::Receiver<io::Result<()>>,
+) -> Result<(), RunError> {
+    let listen = |kind| signal(kind).map_err(system("listen for signals"));
+    let (mut terminate, mut interrupt, mut hang_up) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+    let mut api = tokio::spawn(api::serve(listener, Arc::clone(&control)));
+    systemd::ready();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => stop(&control).await,
+            _ = interrupt.recv() => stop(&control).await,
+            _ = hang_up.recv() => {
+                // Why it did not work is told as an event.
+                let _ = control.reload().await;
+            }
+            ended = &mut engine_ended => {
+                return match ended {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(error)) => Err(RunError::Ended { thread: "engine", reason: error.to_string() }),
+                    Err(_) => Err(RunError::Ended { thread: "engine", reason: "it panicked".to_owned() }),
+                };
+            }
+            ended = &mut checker_ended => {
+                let reason = match ended {
+                    Ok(Ok(())) => "nobody wants anything of it".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it panicked".to_owned(),
+                };
+                return Err(RunError::Ended { thread: "checker", reason });
+            }
+            ended = &mut api => {
+                let reason = match ended {
+                    Ok(Ok(())) => "its listener closed".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                return Err(RunError::Ended { thread: "API", reason });
+            }
+        }
+    }
+}
+
+async fn stop(control: &Control) {
+    systemd::stopping();
+    // An engine that has ended already needs no telling.
+    let _ = control.engine.send(EngineCommand::Shutdown).await;
+}
+
+/// A task on a thread and runtime of its own.
+struct OwnThread {
+    handle: thread::JoinHandle<()>,
+    /// Where its end is told.
+    ended: oneshot::Receiver<io::Result<()>>,
+}
+
+impl OwnThread {
+    fn start(
+        name: &'static str,
+        task: impl Future<Output = io::Result<()>> + Send + 'static,
+    ) -> Result<Self, RunError> {
+        let runtime = runtime()?;
+        let (end, ended) = oneshot::channel();
+        let run = move || {
+            // Nobody listens when the daemon is ending anyway.
+            let _ = end.send(runtime.block_on(task));
+        };
+        let handle =
+            thread::Builder::new().name(name.to_owned()).spawn(run).map_err(system("start a thread"))?;
+        Ok(Self { handle, ended })
+    }
+}
+
+fn runtime() -> Result<Runtime, RunError> {
+    Builder::new_current_thread().enable_all().build().map_err(system("start an event loop"))
+}

@@ -1,0 +1,133 @@
+//! The sockets of every segment that the virtual routers advertise on.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use host::clock::now;
+use host::vrrp_socket::{self, Batch, Reception, VrrpSocket};
+use monotonic::Instant;
+use node::link::LinkEvent;
+use node::name::InterfaceName;
+use node::report::Report;
+use node::routers::{Routers, Transmission};
+use node::{Datagram, Segment};
+use vrrp::Family;
+
+use crate::journal::Journal;
+
+/// How many batches a socket is read before it is the turn of what else is due; 16 × 64 packets are a burst of four
+/// times what 255 virtual routers say at once, and a few milliseconds of work.
+const BATCHES_A_TURN: usize = 16;
+
+/// How long a failure to send on an interface is not told again.
+const FAILURE_SILENCE: Duration = Duration::from_mins(1);
+
+/// One pair of sockets for each interface and family.
+#[derive(Default)]
+pub struct Sockets {
+    open: BTreeMap<Segment, VrrpSocket>,
+    indices: BTreeMap<InterfaceName, u32>,
+    batch: Batch,
+    failures_told: BTreeMap<InterfaceName, Instant>,
+}
+
+impl Sockets {
+    /// Takes over which number an interface has; sockets of an interface that is gone are closed.
+    pub fn follow_link(&mut self, event: &LinkEvent) {
+        match &event.state {
+            Some(state) => self.indices.insert(event.interface.clone(), state.index),
+            None => self.indices.remove(&event.interface),
+        };
+    }
+
+    /// Opens and closes sockets so that exactly those that the virtual routers need are open.
+    pub fn follow(&mut self, routers: &Routers, journal: &Journal) {
+        let segments = routers.segments();
+        let Self { open, indices, .. } = self;
+        open.retain(|segment, socket| {
+            segments.contains(segment) && indices.get(&segment.interface) == Some(&socket.interface_index())
+        });
+        for segment in segments {
+            if self.open.contains_key(&segment) || !self.indices.contains_key(&segment.interface) {
+                continue;
+            }
+            match VrrpSocket::open(&segment.interface, segment.family, Reception::Group) {
+                Ok(socket) => {
+                    self.open.insert(segment, socket);
+                }
+                Err(error) => {
+                    let (interface, reason) = (segment.interface, error.to_string());
+                    journal.tell(Report::ListeningFailed { interface, reason });
+                }
+            }
+        }
+    }
+
+    /// Waits until a packet can be received; for ever while no socket is open. Cancel safe.
+    pub async fn readable(&self) {
+        poll_fn(|context| {
+            // Every socket is asked, so that each knows whom to wake.
+            let ready = self.open.values().filter(|socket| socket.poll_readable(context).is_ready()).count();
+            if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Hands over what waits, up to a budget for each socket.
+    pub fn receive(&mut self, mut hear: impl FnMut(Datagram<'_>)) {
+        let Self { open, batch, .. } = self;
+        open.retain(|segment, socket| {
+            for _ in 0..BATCHES_A_TURN {
+                match socket.receive_batch(batch) {
+                    Ok(0) => break,
+                    Ok(_) => {
+                        for vrrp_socket::Datagram { source, destination, hop_limit, payload } in
+                            batch.datagrams()
+                        {
+                            let interface = &segment.interface;
+                            hear(Datagram { interface, source, destination, hop_limit, payload });
+                        }
+                    }
+                    // The interface is gone; sockets are opened again when it is back.
+                    Err(_) => return false,
+                }
+            }
+            true
+        });
+    }
+
+    /// Sends everything, what goes through one socket together.
+    pub fn send(&mut self, transmissions: &[Transmission], journal: &Journal) {
+        let mut by_segment: BTreeMap<(&InterfaceName, Family), Vec<vrrp_socket::Transmission<'_>>> =
+            BTreeMap::new();
+        for Transmission { interface, source, destination, payload } in transmissions {
+            let (source, destination) = (*source, *destination);
+            by_segment
+                .entry((interface, Family::of(destination)))
+                .or_default()
+                .push(vrrp_socket::Transmission { source, destination, payload });
+        }
+        let mut failures = Vec::new();
+        for ((interface, family), batch) in by_segment {
+            let segment = Segment { interface: interface.clone(), family };
+            let Some(socket) = self.open.get(&segment) else { continue };
+            let failed = socket.send_batch(&batch);
+            failures.extend(failed.first().map(|failure| (segment.interface, failure.error.to_string())));
+        }
+        for (interface, reason) in failures {
+            self.tell_failure(&interface, reason, journal);
+        }
+    }
+
+    /// Tells that something could not be sent on an interface, unless that was told a moment ago.
+    pub fn tell_failure(&mut self, interface: &InterfaceName, reason: String, journal: &Journal) {
+        let now = now();
+        let told = self.failures_told.get(interface);
+        if told.is_none_or(|told| now - *told >= FAILURE_SILENCE) {
+            self.failures_told.insert(interface.clone(), now);
+            journal.tell(Report::SendingFailed { interface: interface.clone(), reason });
+        }
+    }
+}

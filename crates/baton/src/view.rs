@@ -1,0 +1,224 @@
+//! The status of a node as JSON and as a table; the names in the JSON stay.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+use monotonic::Instant;
+use node::name::NodeName;
+use node::reconciliation::IpvsAvailability;
+use node::status::{
+    PoolsStatus, RealServerState, RealServerStatus, RouterStatus, RoutersStatus, ServerState, ServerStatus,
+};
+use serde::{Deserialize, Serialize};
+
+/// One node.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NodeView {
+    pub node: String,
+    pub version: String,
+    pub virtual_routers: BTreeMap<String, RouterView>,
+    pub virtual_servers: BTreeMap<String, ServerView>,
+    /// Packets for virtual routers that this node does not have.
+    pub unknown_vrid: u64,
+}
+
+/// One virtual router.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RouterView {
+    /// initialize, backup, active or fault.
+    pub state: String,
+    pub priority: u8,
+    pub since: Timestamp,
+    pub reason: String,
+    pub interface: String,
+    pub virtual_router_id: u8,
+    pub sync_group: Option<String>,
+    pub addresses: Vec<String>,
+    pub advertisements_sent: u64,
+    pub advertisements_received: u64,
+    /// Refused packets by reason.
+    pub refused: BTreeMap<String, u64>,
+    pub became_active: u64,
+    pub addresses_restored: u64,
+}
+
+/// One virtual server.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ServerView {
+    /// up, down, or unavailable where the kernel has no IPVS.
+    pub state: String,
+    pub since: Timestamp,
+    pub reason: String,
+    pub services: Vec<String>,
+    pub weight: u32,
+    pub quorum: u32,
+    /// Whether the sorry server serves.
+    pub sorry: bool,
+    pub real_servers: BTreeMap<String, RealServerView>,
+}
+
+/// One real server.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RealServerView {
+    /// checking, up or down.
+    pub state: String,
+    pub weight: u16,
+    pub since: Timestamp,
+    pub reason: String,
+}
+
+/// Turns moments of the monotonic clock into times that people read.
+#[derive(Clone, Copy, Debug)]
+pub struct Calendar {
+    /// Two clocks' word for the same moment.
+    pub now: (Instant, Timestamp),
+}
+
+impl Calendar {
+    fn time(&self, at: Instant) -> Timestamp {
+        let (now, today) = self.now;
+        today.saturating_sub(now - at).unwrap_or(today)
+    }
+}
+
+impl NodeView {
+    /// Puts together what an operator sees.
+    pub fn new(node: &NodeName, routers: &RoutersStatus, pools: &PoolsStatus, calendar: Calendar) -> Self {
+        let ipvs = routers.ipvs.as_ref();
+        Self {
+            node: node.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            virtual_routers: (routers.virtual_routers.iter())
+                .map(|(name, router)| (name.to_string(), RouterView::new(router, calendar)))
+                .collect(),
+            virtual_servers: (pools.virtual_servers.iter())
+                .map(|(name, server)| (name.to_string(), ServerView::new(server, ipvs, calendar)))
+                .collect(),
+            unknown_vrid: routers.unknown_vrid,
+        }
+    }
+}
+
+impl RouterView {
+    fn new(router: &RouterStatus, calendar: Calendar) -> Self {
+        Self {
+            state: router.state.name().to_owned(),
+            priority: router.priority.get(),
+            since: calendar.time(router.since),
+            reason: router.reason.clone(),
+            interface: router.interface.to_string(),
+            virtual_router_id: router.vrid.get(),
+            sync_group: router.sync_group.as_ref().map(ToString::to_string),
+            addresses: router.addresses.iter().map(ToString::to_string).collect(),
+            advertisements_sent: router.counters.advertisements_sent,
+            advertisements_received: router.counters.advertisements_received,
+            refused: router.refusals.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            became_active: router.counters.became_active,
+            addresses_restored: router.counters.addresses_restored,
+        }
+    }
+}
+
+impl ServerView {
+    fn new(server: &ServerStatus, ipvs: Option<&IpvsAvailability>, calendar: Calendar) -> Self {
+        let (state, reason) = match (ipvs, server.state) {
+            (Some(IpvsAvailability::Unavailable { reason }), ServerState::Up | ServerState::Down) => {
+                ("unavailable", reason.clone())
+            }
+            (Some(IpvsAvailability::Available) | None, state @ (ServerState::Up | ServerState::Down)) => {
+                (state.name(), format!("weight {} of the {} it needs", server.weight, server.quorum))
+            }
+        };
+        Self {
+            state: state.to_owned(),
+            since: calendar.time(server.since),
+            reason,
+            services: server.services.iter().map(ToString::to_string).collect(),
+            weight: server.weight,
+            quorum: server.quorum,
+            sorry: server.sorry,
+            real_servers: (server.real_servers.iter())
+                .map(|(address, real_server)| {
+                    (address.to_string(), RealServerView::new(real_server, calendar))
+                })
+                .collect(),
+        }
+    }
+}
+
+impl RealServerView {
+    fn new(real_server: &RealServerStatus, calendar: Calendar) -> Self {
+        let weight = match real_server.state {
+            RealServerState::Up => real_server.weight.get(),
+            RealServerState::Checking | RealServerState::Down => 0,
+        };
+        Self {
+            state: real_server.state.name().to_owned(),
+            weight,
+            since: calendar.time(real_server.since),
+            reason: real_server.reason.clone(),
+        }
+    }
+}
+
+impl fmt::Display for NodeView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "node {}, baton {}", self.node, self.version)?;
+        let mut routers = Table::new(["virtual router", "state", "priority", "since", "reason"]);
+        for (name, router) in &self.virtual_routers {
+            let priority = router.priority.to_string();
+            routers.row([name, &router.state, &priority, &short(router.since), &router.reason]);
+        }
+        write!(formatter, "\n{routers}")?;
+        if self.virtual_servers.is_empty() {
+            return Ok(());
+        }
+        let mut servers = Table::new(["virtual server", "state", "weight", "since", "reason"]);
+        for (name, server) in &self.virtual_servers {
+            let state = if server.sorry { "sorry" } else { &server.state };
+            servers.row([name, state, &server.weight.to_string(), &short(server.since), &server.reason]);
+            for (address, real_server) in &server.real_servers {
+                let RealServerView { state, weight, since, reason } = real_server;
+                servers.row([&format!("  {address}"), state, &weight.to_string(), &short(*since), reason]);
+            }
+        }
+        write!(formatter, "\n{servers}")
+    }
+}
+
+/// Whole seconds are what a person reads.
+fn short(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Columns as wide as their widest cell.
+struct Table<const COLUMNS: usize> {
+    rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    fn new(head: [&str; COLUMNS]) -> Self {
+        Self { rows: vec![head.map(str::to_uppercase)] }
+    }
+
+    fn row(&mut self, cells: [&str; COLUMNS]) {
+        self.rows.push(cells.map(str::to_owned));
+    }
+}
+
+impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<_> = (0..COLUMNS).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                write!(line, "{cell:width$}  ")?;
+            }
+            writeln!(formatter, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
