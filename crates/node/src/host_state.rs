@@ -7,7 +7,6 @@ use virtual_server::service::{Service, ServiceKey};
 
 use crate::config::{Follow, InterfaceAddress};
 use crate::name::RouterName;
-use crate::plan::Change;
 
 /// What the kernel holds for Baton.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -51,44 +50,6 @@ pub struct Holding {
     pub addresses: BTreeSet<InterfaceAddress>,
     /// What has to be complete before.
     pub services: Vec<Arc<Service>>,
-}
-
-impl HostState {
-    /// Does to this state what the change does to the kernel.
-    pub fn apply(&mut self, change: &Change) {
-        match change {
-            Change::LeaveAddress(address) => {
-                self.addresses.remove(address);
-            }
-            Change::TakeAddress(address) => {
-                self.addresses.insert(address.clone());
-            }
-            Change::AddService(service) => {
-                let service = Service { destinations: BTreeMap::new(), ..Service::clone(service) };
-                self.services.insert(service.key, Arc::new(service));
-            }
-            Change::EditService(edited) => self.edit(edited.key, |service| {
-                let destinations = std::mem::take(&mut service.destinations);
-                *service = Service { destinations, ..Service::clone(edited) };
-            }),
-            Change::AddDestination(key, address, destination)
-            | Change::EditDestination(key, address, destination) => self.edit(*key, |service| {
-                service.destinations.insert(*address, *destination);
-            }),
-            Change::RemoveDestination(key, address) => self.edit(*key, |service| {
-                service.destinations.remove(address);
-            }),
-            Change::RemoveService(key) => {
-                self.services.remove(key);
-            }
-        }
-    }
-
-    fn edit(&mut self, key: ServiceKey, edit: impl FnOnce(&mut Service)) {
-        if let Some(service) = self.services.get_mut(&key) {
-            edit(Arc::make_mut(service));
-        }
-    }
 }
 
 impl Wanted {

@@ -13,6 +13,7 @@
 
 pub mod config;
 pub mod difference;
+pub mod fault;
 pub mod host_state;
 pub mod link;
 pub mod name;

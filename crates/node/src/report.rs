@@ -8,10 +8,10 @@ use virtual_server::service::{ServiceKey, Weight};
 use vrrp::{BecomeActiveCause, BecomeBackupCause, Priority};
 
 use crate::config::InterfaceAddress;
+use crate::fault::Fault;
 use crate::name::{InterfaceName, RouterName, ServerName};
 use crate::plan::Change;
 use crate::reception::Rejection;
-use crate::routers::Fault;
 
 /// Something that happened and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Every virtual router of a node and what they need from each other.
 
 mod announcing;
-mod fault;
 mod group;
 mod hearing;
 mod holding;
 mod member;
 mod quiet;
+mod source;
 mod taking_part;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,6 @@ use monotonic::Instant;
 use vrrp::RouterEvent;
 
 use self::announcing::Announcing;
-pub use self::fault::Fault;
 use self::group::Groups;
 use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
 use self::member::{Member, Standing};

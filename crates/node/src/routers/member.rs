@@ -7,9 +7,9 @@ use std::sync::Arc;
 use monotonic::Instant;
 use vrrp::{Parameters, Priority, RouterAction, RouterEvent, State, VirtualRouter, multicast_group};
 
-use super::fault::Fault;
 use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
+use crate::fault::Fault;
 use crate::name::GroupName;
 use crate::status::{RouterCounters, RouterState, RouterStatus};
 

@@ -6,7 +6,8 @@ use monotonic::Instant;
 use vrrp::{BecomeBackupCause, RouterAction, RouterEvent};
 
 use super::member::Standing;
-use super::{Consequence, Fault, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, fault};
+use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
+use crate::fault::Fault;
 use crate::name::RouterName;
 use crate::report::Report;
 
@@ -48,7 +49,7 @@ impl Routers {
                 Err(Fault::AddressRefused { address: address.clone(), reason: reason.clone() })
             }
             Some(Refused { consequence: Consequence::Patience, .. }) | None => {
-                fault::usable_source(&self.members[name].config, &self.links)
+                source::usable_source(&self.members[name].config, &self.links)
             }
         }
     }

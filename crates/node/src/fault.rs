@@ -1,13 +1,11 @@
 //! Why a virtual router cannot take part in its election.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use thiserror::Error;
-use vrrp::{Family, Priority};
+use vrrp::Family;
 
-use crate::config::{InterfaceAddress, Transport, VirtualRouterConfig};
-use crate::link::LinkState;
+use crate::config::InterfaceAddress;
 use crate::name::{InterfaceName, RouterName};
 
 /// Why a virtual router cannot take part in its election.
@@ -75,45 +73,4 @@ impl Fault {
             Self::SyncGroup { .. } => "sync_group",
         }
     }
-}
-
-/// Returns the address that a virtual router can advertise from while its interfaces are like this.
-///
-/// # Errors
-/// [`Fault`] with the first reason why it cannot take part.
-pub(super) fn usable_source(
-    config: &VirtualRouterConfig,
-    links: &BTreeMap<InterfaceName, LinkState>,
-) -> Result<IpAddr, Fault> {
-    let interface = &config.interface;
-    let link =
-        links.get(interface).ok_or_else(|| Fault::InterfaceMissing { interface: interface.clone() })?;
-    if !link.is_up {
-        return Err(Fault::InterfaceDown { interface: interface.clone() });
-    }
-    let source = match &config.transport {
-        Transport::Multicast => link
-            .source(config.family)
-            .ok_or_else(|| Fault::NoSource { interface: interface.clone(), family: config.family })?,
-        Transport::Unicast { source, .. } if link.addresses.contains(source) => *source,
-        Transport::Unicast { source, .. } => {
-            return Err(Fault::SourceMissing { interface: interface.clone(), source_address: *source });
-        }
-    };
-    if config.priority != Priority::OWNER
-        && let Some(address) = held_by_somebody_else(config, links).next()
-    {
-        return Err(Fault::AddressForeign { address: address.clone() });
-    }
-    Ok(source)
-}
-
-/// Returns the virtual addresses that stand on their interface already and are not Baton's.
-pub(super) fn held_by_somebody_else<'a>(
-    config: &'a VirtualRouterConfig,
-    links: &BTreeMap<InterfaceName, LinkState>,
-) -> impl Iterator<Item = &'a InterfaceAddress> {
-    config.all_addresses().filter(|wanted| {
-        links.get(&wanted.interface).is_some_and(|link| link.addresses.contains(&wanted.address))
-    })
 }
