@@ -175,7 +175,12 @@ impl Worker {
         self.refusals.retain(&changes);
         let is_table_open = self.table.is_open();
         changes.retain(|change| is_address(change) || is_table_open);
-        changes.retain(|change| self.refusals.is_due(change, now));
+        let waits = |change: &&Change| !self.refusals.is_due(change, now);
+        // Nothing can be put into a service that itself has to wait.
+        let waiting: BTreeSet<_> = changes.iter().filter(waits).filter_map(added_service).collect();
+        changes.retain(|change| {
+            self.refusals.is_due(change, now) && service_of(change).is_none_or(|key| !waiting.contains(&key))
+        });
 
         let mut outcome = Reconciliation::default();
         self.announce(&mut changes, now, &mut outcome);

@@ -9,7 +9,7 @@ use host::reconciler::{Cleaned, KernelEvent, Reconciler, Started, clean};
 use lab::Namespace;
 use node::config::InterfaceAddress;
 use node::host_state::{Holding, Wanted};
-use node::link::LinkEvent;
+use node::link::{LinkEvent, LinkState};
 use node::name::InterfaceName;
 use node::reconciliation::{Agreement, Reconciliation};
 use tokio::sync::mpsc::Receiver;
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// The reconciler, what it said and where it writes.
 pub(crate) struct Kernel {
-    pub(crate) links: Vec<LinkEvent>,
+    links: Vec<LinkEvent>,
     reconciler: Reconciler,
     events: Receiver<KernelEvent>,
     record: Record,
@@ -60,6 +60,11 @@ impl Kernel {
     /// Ends as a process does that is killed: the kernel keeps what it holds.
     pub(crate) fn end(self) -> Record {
         self.record
+    }
+
+    /// Returns how a link was at the start.
+    pub(crate) fn link(&self, name: &str) -> Option<&LinkState> {
+        self.links.iter().find(|event| event.interface.as_str() == name)?.state.as_ref()
     }
 
     pub(crate) fn want(&self, addresses: &[&InterfaceAddress], services: &[Arc<Service>]) {

@@ -1,17 +1,13 @@
-//! Advertisements between two namespaces on the real kernel. Needs root.
-
-#![allow(clippy::unwrap_used)]
-
-mod pair;
+//! Advertisements between two namespaces on the real kernel.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::pair::{CABLE, Pair};
 use host::packet_socket::{AnnouncementSocket, Frame};
 use host::vrrp_socket::{Batch, Reception, SocketError, Transmission, VrrpSocket};
 use lab::Namespace;
 use node::name::InterfaceName;
-use pair::{CABLE, Pair};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use vrrp::{Family, multicast_group};

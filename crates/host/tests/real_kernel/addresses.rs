@@ -1,17 +1,12 @@
-//! Virtual addresses and links on the real kernel. Needs root.
+//! Virtual addresses and links on the real kernel.
 
-#![allow(clippy::unwrap_used)]
-
-mod kernel;
-mod pair;
-
+use crate::kernel::{Kernel, virtual_address};
+use crate::pair::{CABLE, Pair};
 use host::reconciler::KernelEvent;
-use kernel::{Kernel, virtual_address};
 use lab::Namespace;
 use node::link::{LinkEvent, LinkState};
 use node::plan::Change;
 use node::reconciliation::RefusalKind;
-use pair::{CABLE, Pair};
 
 /// The IPv4 and IPv6 addresses of the cable's end that are not link-local, as `ip` shows them.
 fn shown(end: &Namespace) -> Vec<String> {
@@ -181,14 +176,12 @@ fn a_link_is_told_as_it_is_found_and_as_it_changes() {
     let pair = Pair::new();
     let mac = pair.left.link_address(CABLE).unwrap();
     let mut kernel = Kernel::new(&pair.left);
-    let found = kernel.links.iter().find(|event| event.interface.as_str() == CABLE).unwrap();
-    let found = found.state.clone().unwrap();
+    let found = kernel.link(CABLE).unwrap().clone();
     assert!(found.is_up);
     assert_eq!(found.mac.unwrap().to_string(), mac);
     assert_eq!(found.primary_v4, Some([10, 9, 0, 1].into()));
     assert_eq!(found.link_local, Some("fe80::1".parse().unwrap()));
-    let loopback = kernel.links.iter().find(|event| event.interface.as_str() == "lo").unwrap();
-    assert_eq!(loopback.state.as_ref().unwrap().mac, None);
+    assert_eq!(kernel.link("lo").unwrap().mac, None);
 
     // Baton's own addresses are no sources and no news.
     let own = [virtual_address("10.9.0.50/24", CABLE), virtual_address("fe80::50/64", CABLE)];
