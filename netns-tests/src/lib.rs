@@ -1,1 +1,23 @@
-//! The built binary in network namespaces.
+//! The built binary in network namespaces, as an operator, a client and a peer see it.
+//!
+//! Nothing of Baton is linked in here: the tests start the program, read its status and its events, and look at the
+//! kernel and at the wire beside it. A fixture that cannot do its part panics, saying why, at the line of the test that
+//! asked.
+
+#![forbid(unsafe_code)]
+
+mod binary;
+mod daemon;
+mod event;
+mod folder;
+pub mod frames;
+pub mod keepalived;
+mod pair;
+mod status;
+
+pub use binary::baton;
+pub use daemon::{Answer, Daemon, Place};
+pub use event::Event;
+pub use folder::Folder;
+pub use pair::{INSIDE, LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
+pub use status::{NodeStatus, RealServerStatus, RouterStatus, ServerStatus};

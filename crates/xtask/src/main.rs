@@ -2,13 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
+mod soak;
 mod step;
 mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use bench::{BenchError, Figure, GuestTask};
 
 /// The project's own commands.
 #[derive(Debug, Parser)]
@@ -28,12 +32,30 @@ enum Task {
         #[arg(long, value_name = "STEP")]
         skip: Vec<String>,
     },
+    /// Measure Baton next to Keepalived and print one table; KEEPALIVED=path names another Keepalived.
+    Bench {
+        /// What to measure, in the order of the table; everything unless named.
+        #[arg(value_enum)]
+        figures: Vec<Figure>,
+    },
+    /// What `bench` runs on another kernel.
+    #[command(hide = true)]
+    BenchGuest(GuestTask),
+    /// Simulator and namespace tests again and again, with more and more seeds.
+    Soak {
+        /// For how long; a round that has begun is finished.
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Demo => demo::run(),
-        Task::Test { skip } => test::run(&skip),
+        Task::Demo => demo::run().map_err(BenchError::from),
+        Task::Test { skip } => test::run(&skip).map_err(BenchError::from),
+        Task::Bench { figures } => bench::run(&figures),
+        Task::BenchGuest(task) => bench::run_guest(task),
+        Task::Soak { minutes } => soak::run(minutes).map_err(BenchError::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,90 @@
+//! What a client hears of the virtual routers' advertisements, and when.
+
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lab::Namespace;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::error::BenchError;
+
+/// Where advertisements are sent: [RFC 9568, section 5.1.1.2](https://www.rfc-editor.org/rfc/rfc9568#section-5.1.1.2).
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// VRRP's protocol number.
+const VRRP: i32 = 112;
+/// How long the listener waits before it looks whether it shall end.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// The source's place in an IPv4 header.
+const SOURCE: std::ops::Range<usize> = 12..16;
+
+/// Listens until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Advertisements {
+    record: Arc<Record>,
+    thread: Option<JoinHandle<lab::Result<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    is_ending: AtomicBool,
+    heard: Mutex<Vec<(Instant, Ipv4Addr)>>,
+}
+
+impl Advertisements {
+    /// Starts to listen on a machine's interface, which is named by its address.
+    pub(crate) fn listen(machine: &Namespace, interface: Ipv4Addr) -> Result<Self, BenchError> {
+        let open = || {
+            let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(VRRP)))?;
+            socket.join_multicast_v4(&GROUP, &interface)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            Ok(socket)
+        };
+        let socket = machine.enter(open)?.map_err(BenchError::system("listen to advertisements"))?;
+        let record = Arc::new(Record::default());
+        let theirs = Arc::clone(&record);
+        let thread = machine.spawn_thread("advertisements", move || theirs.fill(&socket))?;
+        Ok(Self { record, thread: Some(thread) })
+    }
+
+    /// When a node was last heard, of the advertisements that arrived up to a moment.
+    pub(crate) fn last_of(&self, node: Ipv4Addr, up_to: Instant) -> Option<Instant> {
+        let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = heard.iter().rev().skip_while(|(at, _)| *at > up_to);
+        before.find(|(_, source)| *source == node).map(|(at, _)| *at)
+    }
+
+    /// How often a node was heard since a moment.
+    pub(crate) fn count_of(&self, node: Ipv4Addr, since: Instant) -> usize {
+        let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.iter().rev().take_while(|(at, _)| *at > since).filter(|(_, source)| *source == node).count()
+    }
+}
+
+impl Record {
+    fn fill(&self, mut socket: &Socket) {
+        let mut packet = [0; 2048];
+        while !self.is_ending.load(Ordering::Relaxed) {
+            // Nothing within the time is as good as any other failure: look again.
+            let Ok(length) = socket.read(&mut packet) else { continue };
+            let now = Instant::now();
+            let source = packet[..length].get(SOURCE).and_then(|octets| <[u8; 4]>::try_from(octets).ok());
+            if let Some(source) = source {
+                self.heard.lock().unwrap_or_else(PoisonError::into_inner).push((now, source.into()));
+            }
+        }
+    }
+}
+
+impl Drop for Advertisements {
+    fn drop(&mut self) {
+        self.record.is_ending.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Baton's side of a comparison.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::duty::{Balancer, Duty, FIRST, Node, Routers, SECOND};
+
+const WRITES: &str = "a string takes what is written to it";
+
+/// What it is configured with to do a duty: one file for both nodes.
+pub(crate) fn configuration(duty: Duty) -> String {
+    let mut text = String::new();
+    for Node { name, priority } in [FIRST, SECOND] {
+        writeln!(text, "[node.{name}]\npriority = {priority}").expect(WRITES);
+    }
+    match duty {
+        Duty::Routers(routers) => add_routers(&mut text, routers),
+        Duty::Balancer(balancer) => add_balancer(&mut text, balancer),
+    }
+    text
+}
+
+/// The command that does a duty, in the foreground.
+pub(crate) fn command(program: &Path, node: Node, configuration: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg("run").arg("--config").arg(configuration).args(["--node", node.name]);
+    // What it owns in the kernel is recorded beside the socket, so each has a folder of its own.
+    command.arg("--socket").arg(configuration.with_extension("run").join("baton.sock"));
+    command
+}
+
+fn add_routers(text: &mut String, routers: Routers) {
+    let interval = routers.interval.as_millis();
+    for (number, address) in routers.addresses() {
+        writeln!(
+            text,
+            "[virtual_router.r{number}]\ninterface = \"eth0\"\nvirtual_router_id = {number}\n\
+             advert_interval = \"{interval}ms\"\nvirtual_addresses = [\"{address}/32\"]"
+        )
+        .expect(WRITES);
+    }
+}
+
+/// Programs the table at once and whoever is Active, as Keepalived always does.
+fn add_balancer(text: &mut String, balancer: Balancer) {
+    for (service, address) in Balancer::services() {
+        writeln!(
+            text,
+            "[virtual_server.s{service}]\naddress = \"{address}\"\nscheduler = \"wlc\"\nforward = \"nat\"\n\
+             follow = \"always\"\nreal_servers = ["
+        )
+        .expect(WRITES);
+        for (address, weight) in balancer.real_servers(service) {
+            writeln!(text, "    {{ address = \"{address}\", weight = {weight} }},").expect(WRITES);
+        }
+        text.push_str("]\n");
+    }
+}

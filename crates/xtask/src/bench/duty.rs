@@ -1,0 +1,118 @@
+//! What both programs are given to do, in neither's words.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+/// The node that is Active while it is there.
+pub(crate) const FIRST: Node = Node { name: "lb1", priority: 200 };
+/// The node that takes over.
+pub(crate) const SECOND: Node = Node { name: "lb2", priority: 100 };
+
+/// The port of all services and real servers.
+const PORT: u16 = 80;
+/// The weight that stands in every configuration but where another one is asked for.
+pub(crate) const WEIGHT: u32 = 1;
+
+/// One of a pair, as the standard topology names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    /// The machine.
+    pub(crate) name: &'static str,
+    /// Its priority in all virtual routers.
+    pub(crate) priority: u8,
+}
+
+/// What a program is given to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Duty {
+    /// To be one of a pair.
+    Routers(Routers),
+    /// To program the kernel's load balancer.
+    Balancer(Balancer),
+}
+
+/// Virtual routers on `eth0`, one address each, version 3, multicast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routers {
+    /// How many, numbered from one.
+    pub(crate) count: u8,
+    /// How often the Active advertises.
+    pub(crate) interval: Duration,
+}
+
+impl Routers {
+    /// The time from the Active's last advertisement to the election of the second node.
+    ///
+    /// Three intervals and the skew time: [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1).
+    pub(crate) fn floor(&self) -> Duration {
+        3 * self.interval + self.interval * (256 - u32::from(SECOND.priority)) / 256
+    }
+
+    /// The numbers of the virtual routers with the address of each.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (u8, Ipv4Addr)> {
+        (1..=self.count).map(|number| (number, Ipv4Addr::new(10, 77, 1, number)))
+    }
+}
+
+/// Services with real servers that are always fit, wlc, NAT.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Balancer {
+    /// The weight of one real server in the middle; all others have [`WEIGHT`].
+    pub(crate) one_weight: u32,
+}
+
+impl Balancer {
+    /// How many services there are.
+    pub(crate) const SERVICES: u8 = 100;
+    /// How many real servers each of them has.
+    pub(crate) const REAL_SERVERS: u8 = 100;
+    /// The numbers of the service and real server whose weight is chosen.
+    const CHOSEN: (u8, u8) = (Self::SERVICES / 2, Self::REAL_SERVERS / 2);
+
+    /// Every service's number and address, in ascending order.
+    pub(crate) fn services() -> impl DoubleEndedIterator<Item = (u8, SocketAddrV4)> {
+        (1..=Self::SERVICES).map(|service| (service, service_address(service)))
+    }
+
+    /// Every real server of a service and its weight, in ascending order.
+    pub(crate) fn real_servers(self, service: u8) -> impl Iterator<Item = (SocketAddrV4, u32)> {
+        (1..=Self::REAL_SERVERS).map(move |number| {
+            let weight = if (service, number) == Self::CHOSEN { self.one_weight } else { WEIGHT };
+            (real_server_address(service, number), weight)
+        })
+    }
+
+    /// The service and the real server whose weight is chosen.
+    pub(crate) fn chosen() -> (SocketAddrV4, SocketAddrV4) {
+        let (service, number) = Self::CHOSEN;
+        (service_address(service), real_server_address(service, number))
+    }
+}
+
+fn service_address(service: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 77, 2, service), PORT)
+}
+
+fn real_server_address(service: u8, number: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 78, service, number), PORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_three_intervals_and_the_skew() {
+        let floor = Routers { count: 1, interval: Duration::from_secs(1) }.floor();
+        assert_eq!(floor, Duration::from_micros(3_609_375));
+    }
+
+    #[test]
+    fn one_real_server_of_ten_thousand_has_a_weight_of_its_own() {
+        let balancer = Balancer { one_weight: 7 };
+        let all: Vec<_> =
+            Balancer::services().flat_map(|(service, _)| balancer.real_servers(service)).collect();
+        assert_eq!(all.len(), 10_000);
+        assert_eq!(all.iter().filter(|(_, weight)| *weight == 7).count(), 1);
+    }
+}

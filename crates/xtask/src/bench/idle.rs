@@ -1,0 +1,146 @@
+//! What a pair costs while nothing happens.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::{Lab, Namespace, Topology, wait_until};
+
+use super::contender::{Contender, Each, Folder, Programs};
+use super::duty::{Duty, FIRST, Node, Routers, SECOND};
+use super::error::BenchError;
+use super::keepalived::END_LIMIT;
+use super::table::{Goal, Quantity, Row, median};
+
+/// How long processor time is summed up.
+const WINDOW: Duration = Duration::from_secs(10);
+/// How many windows there are.
+const WINDOWS: usize = 3;
+/// Both announce their addresses again five seconds after the election.
+const ANNOUNCED: Duration = Duration::from_secs(8);
+/// How long the election of all virtual routers may take.
+const ELECTION_LIMIT: Duration = Duration::from_mins(1);
+
+const ROUTERS: Routers = Routers { count: 255, interval: Duration::from_millis(100) };
+/// What all processes of a node may hold.
+const MEMORY_GOAL: u64 = 15 << 20;
+
+/// What one program needs.
+#[derive(Debug, Default)]
+struct Needs {
+    /// Processor time in each window, of the node that is Active.
+    active: Vec<Duration>,
+    /// Of the one that is Backup.
+    backup: Vec<Duration>,
+    /// Memory of the Active, alone on the machine.
+    memory: u64,
+}
+
+/// Runs a pair of each program and watches it.
+pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
+    let mut needs = Each::<Needs>::default();
+    for contender in Contender::BOTH {
+        *needs.of(contender) = watch(programs, contender)?;
+    }
+    let Each { keepalived, baton } = needs;
+    let what = format!("idle, {} virtual routers at {:?}", ROUTERS.count, ROUTERS.interval);
+    let time = |times: &[Duration]| Quantity::ProcessorTime(median(times));
+    let row = |part: String, keepalived, baton, goal| Row {
+        figure: format!("{what}: {part}"),
+        keepalived: Some(keepalived),
+        baton,
+        goal,
+    };
+    let windows = |role| format!("processor time of the {role} in {WINDOW:?} (n={WINDOWS})");
+    Ok(vec![
+        row(windows("Active"), time(&keepalived.active), time(&baton.active), Goal::Ratio(0.5)),
+        row(windows("Backup"), time(&keepalived.backup), time(&baton.backup), Goal::Ratio(0.5)),
+        row(
+            "memory of the Active (PSS of all its processes)".to_owned(),
+            Quantity::Memory(keepalived.memory),
+            Quantity::Memory(baton.memory),
+            Goal::AtMost(Quantity::Memory(MEMORY_GOAL), String::new()),
+        ),
+    ])
+}
+
+fn watch(programs: &Programs, contender: Contender) -> Result<Needs, BenchError> {
+    let lab = Topology::standard(2, 0).build()?;
+    let (folder, duty) = (Folder::new()?, Duty::Routers(ROUTERS));
+    let start = |node: Node| {
+        let configuration = Programs::configure(contender, duty, node, folder.path())?;
+        programs.start(contender, duty, node, lab.namespace(node.name), &configuration)
+    };
+    let (mut first, mut second) = (start(FIRST)?, start(SECOND)?);
+    wait_until("The election of all virtual routers", ELECTION_LIMIT, || is_elected(&lab))?;
+    thread::sleep(ANNOUNCED);
+
+    let (active, backup) = (lab.namespace(FIRST.name), lab.namespace(SECOND.name));
+    let mut needs = Needs::default();
+    for window in 1..=WINDOWS {
+        let before = (processor_time(active)?, processor_time(backup)?);
+        let begin = Instant::now();
+        thread::sleep(WINDOW);
+        let after = (processor_time(active)?, processor_time(backup)?);
+        // A sleep may last longer, on a busy machine much.
+        let stretch = WINDOW.div_duration_f64(begin.elapsed());
+        let (one, other) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
+        println!("idle, {contender} {window}: Active {one:?}, Backup {other:?}");
+        needs.active.push(one.mul_f64(stretch));
+        needs.backup.push(other.mul_f64(stretch));
+    }
+    if !is_elected(&lab)? {
+        let message = format!("A pair of {contender} did not stay as it was elected");
+        return Err(BenchError::Unexpected(message));
+    }
+    // Pages that both have in common would count half for each.
+    second.terminate(END_LIMIT)?;
+    needs.memory = memory(active)?;
+    first.terminate(END_LIMIT)?;
+    Ok(needs)
+}
+
+/// Whether the first node alone holds every address.
+fn is_elected(lab: &Lab) -> lab::Result<bool> {
+    let held = |node: Node| {
+        let addresses = lab.namespace(node.name).addresses("eth0")?;
+        let is_virtual = |address: &lab::Cidr| ROUTERS.addresses().any(|(_, one)| address.address() == one);
+        Ok::<_, lab::Error>(addresses.iter().filter(|address| is_virtual(address)).count())
+    };
+    Ok(held(FIRST)? == usize::from(ROUTERS.count) && held(SECOND)? == 0)
+}
+
+/// The processor time that all processes of a machine have had so far, all of their threads together.
+fn processor_time(machine: &Namespace) -> Result<Duration, BenchError> {
+    let mut nanoseconds = 0;
+    for process in machine.processes()? {
+        let tasks = format!("/proc/{process}/task");
+        let tasks = Path::new(&tasks);
+        for task in fs::read_dir(tasks).map_err(BenchError::read(tasks))?.flatten() {
+            let path = task.path().join("schedstat");
+            let text = fs::read_to_string(&path).map_err(BenchError::read(&path))?;
+            let run = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+            nanoseconds += run.ok_or_else(|| unreadable(&path, &text))?;
+        }
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// The proportional set size of all processes of a machine, in bytes.
+fn memory(machine: &Namespace) -> Result<u64, BenchError> {
+    let mut kibibytes = 0;
+    for process in machine.processes()? {
+        let path = format!("/proc/{process}/smaps_rollup");
+        let path = Path::new(&path);
+        let text = fs::read_to_string(path).map_err(BenchError::read(path))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let size = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes += size.ok_or_else(|| unreadable(path, &text))?;
+    }
+    Ok(kibibytes << 10)
+}
+
+fn unreadable(path: &Path, text: &str) -> BenchError {
+    BenchError::Unexpected(format!("{} cannot be read: {text}", path.display()))
+}

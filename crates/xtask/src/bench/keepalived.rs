@@ -1,0 +1,85 @@
+//! Keepalived's side of a comparison.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::duty::{Balancer, Duty, Node, Routers};
+use super::error::BenchError;
+
+const WRITES: &str = "a string takes what is written to it";
+
+/// What it is configured with to do a duty.
+pub(crate) fn configuration(duty: Duty, node: Node) -> String {
+    match duty {
+        Duty::Routers(routers) => routers_of(routers, node),
+        Duty::Balancer(balancer) => balancer_of(balancer),
+    }
+}
+
+/// The command that does a duty: only the part of Keepalived that the duty needs, in the foreground.
+pub(crate) fn command(program: &Path, duty: Duty, configuration: &Path) -> Command {
+    let part = match duty {
+        Duty::Routers(_) => "--vrrp",
+        Duty::Balancer(_) => "--check",
+    };
+    let mut command = Command::new(program);
+    command.args([part, "--dont-fork", "--log-console", "--use-file"]).arg(configuration);
+    for (option, name) in [("--pid", "parent"), ("--vrrp_pid", "vrrp"), ("--checkers_pid", "checkers")] {
+        command.arg(option).arg(configuration.with_extension(name));
+    }
+    command
+}
+
+/// How it calls itself, such as `Keepalived v2.2.7 (01/16,2022)`.
+pub(crate) fn version(program: &Path) -> Result<String, BenchError> {
+    let output = Command::new(program)
+        .arg("--version")
+        .output()
+        .map_err(BenchError::system(format!("start {}", program.display())))?;
+    // It says so on its standard error.
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.lines().find(|line| line.contains("Keepalived")).map(str::to_owned).ok_or_else(|| {
+        BenchError::Unexpected(format!("{} --version does not name Keepalived", program.display()))
+    })
+}
+
+fn routers_of(routers: Routers, node: Node) -> String {
+    let mut text = "global_defs {\n    vrrp_version 3\n}\n".to_owned();
+    let Node { priority, .. } = node;
+    let seconds = routers.interval.as_secs_f64();
+    for (number, address) in routers.addresses() {
+        write!(
+            text,
+            "vrrp_instance r{number} {{\n    \
+                 state BACKUP\n    interface eth0\n    virtual_router_id {number}\n    \
+                 priority {priority}\n    advert_int {seconds}\n    virtual_ipaddress {{\n        \
+                     {address}/32\n    }}\n}}\n"
+        )
+        .expect(WRITES);
+    }
+    text
+}
+
+fn balancer_of(balancer: Balancer) -> String {
+    let mut text = String::new();
+    for (service, address) in Balancer::services() {
+        writeln!(
+            text,
+            "virtual_server {} {} {{\n    lvs_sched wlc\n    lvs_method NAT\n    protocol TCP",
+            address.ip(),
+            address.port()
+        )
+        .expect(WRITES);
+        for (address, weight) in balancer.real_servers(service) {
+            let (ip, port) = (address.ip(), address.port());
+            writeln!(text, "    real_server {ip} {port} {{\n        weight {weight}\n    }}").expect(WRITES);
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+/// How long it may take to end: it removes real servers one by one.
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,205 @@
+//! Who is Active when nodes die, leave, come back and lose sight of each other.
+
+use std::time::{Duration, Instant};
+
+use lab::Topology;
+use netns_tests::frames::{self, Checksum};
+use netns_tests::{LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
+
+/// 3 × interval + skew of `lb2`: 100 ms and priority 100.
+/// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1)
+const ACTIVE_DOWN: Duration = Duration::from_millis(361);
+
+#[test]
+fn after_a_crash_the_backup_serves_the_client() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.wait_for_neighbour(VIRTUAL, "lb1");
+    pair.look_from_now();
+
+    let crash = Instant::now();
+    pair.lab().detach("lb1").unwrap();
+    let fields = [("virtual_router", "web"), ("reason", "active_down")];
+    pair.daemon("lb2").wait_for("became_active", &fields, LIMIT);
+    let taken = Instant::now();
+    client.wait_for_answer(taken, LIMIT).unwrap();
+    pair.wait_for_neighbour(VIRTUAL, "lb2");
+
+    let seen = client.stop().unwrap().since(crash);
+    assert!(seen.longest_gap().duration() < 2 * ACTIVE_DOWN, "{seen}");
+    assert_eq!(pair.daemon("lb2").transitions(), ["became_active"]);
+}
+
+#[test]
+fn after_a_crash_the_backup_serves_the_client_over_ipv6() {
+    let mut pair = Pair::elected(&pair(&[WEB_V6]), VIRTUAL_V6);
+    let client = pair.ping(VIRTUAL_V6);
+    pair.wait_for_neighbour(VIRTUAL_V6, "lb1");
+
+    let crash = Instant::now();
+    pair.lab().detach("lb1").unwrap();
+    pair.daemon("lb2").wait_for("became_active", &[("virtual_router", "web6")], LIMIT);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    pair.wait_for_neighbour(VIRTUAL_V6, "lb2");
+    let seen = client.stop().unwrap().since(crash);
+    assert!(seen.longest_gap().duration() < 2 * ACTIVE_DOWN, "{seen}");
+}
+
+#[test]
+fn nodes_take_over_in_the_order_of_their_priorities() {
+    let lab = Topology::standard(3, 0).build().unwrap();
+    let third = "[node.lb3]\naddresses = [\"10.77.0.13\"]\npriority = 50\n";
+    let mut nodes = Pair::in_lab(lab, &pair(&[third, WEB]));
+    nodes.start("lb3");
+    nodes.elect(VIRTUAL);
+
+    nodes.lab().detach("lb1").unwrap();
+    nodes.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+    nodes.wait_to_hear("lb3", 5);
+    assert_eq!(nodes.daemon("lb3").transitions(), ["became_backup"]);
+    nodes.lab().detach("lb2").unwrap();
+    nodes.wait_for_holders(VIRTUAL, &["lb1", "lb2", "lb3"]);
+    let _client = nodes.ping(VIRTUAL);
+    nodes.wait_for_neighbour(VIRTUAL, "lb3");
+}
+
+#[test]
+fn a_stopped_node_says_so_and_leaves_nothing_behind() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let before = Pair::idle("").machine("lb1").addresses("eth0").unwrap().len();
+    let mut wire = frames::record(pair.machine("client"), "eth0");
+    let client = pair.ping(VIRTUAL);
+
+    pair.daemon("lb1").stop(LIMIT);
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+    pair.wait_for_neighbour(VIRTUAL, "lb2");
+
+    let left = pair.machine("lb1").addresses("eth0").unwrap();
+    assert_eq!(left.len(), before, "{left:?}");
+    let socket = pair.place("lb1").socket;
+    assert!(!socket.exists());
+    let owned = std::fs::read_to_string(socket.with_file_name("owned.json")).unwrap_or_default();
+    assert!(!owned.contains(VIRTUAL), "{owned}");
+
+    wire.stop().unwrap();
+    let farewell = "ip.src == 10.77.0.11 && vrrp.prio == 0";
+    assert!(!frames::decode(&wire, Checksum::MessageOnly, farewell, &["vrrp.prio"]).is_empty());
+}
+
+#[test]
+fn a_better_node_that_comes_back_takes_over() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.look_from_now();
+    pair.start("lb1").wait_for("became_active", &[("reason", "preempting")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    pair.daemon("lb2").wait_for("became_backup", &[("reason", "outranked")], LIMIT);
+}
+
+#[test]
+fn without_preemption_a_better_node_that_comes_back_waits_until_it_is_needed() {
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.look_from_now();
+
+    pair.start("lb1");
+    pair.wait_to_hear("lb1", 8);
+    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+    assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+
+    pair.daemon("lb2").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn after_a_partition_one_node_is_active_and_the_client_talks_to_it() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.lab().partition(&["lb1"], &["lb2"]).unwrap();
+    pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+    pair.wait_for_neighbour(VIRTUAL, "lb2");
+
+    pair.look_from_now();
+    pair.lab().heal().unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    pair.wait_for_neighbour(VIRTUAL, "lb1");
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    pair.wait_to_hear("lb2", 5);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+    assert_eq!(pair.daemon("lb2").transitions(), ["became_backup"]);
+}
+
+#[test]
+fn a_node_that_hears_nobody_though_it_is_heard_yields_again_when_it_hears() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let port = pair.lab().port("lb2", "eth0");
+    port.lose(lab::Direction::ToMachine, lab::Loss::All).unwrap();
+    pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+    pair.daemon("lb1").wait_for("dual_active", &[("peer", "10.77.0.12")], LIMIT);
+    pair.lab().heal().unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn a_killed_node_leaves_no_address_twice_and_cleans_up_when_it_is_started_again() {
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    pair.daemon("lb1").process().kill().unwrap();
+    pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.wait_to_hear("lb1", 5);
+    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+}
+
+#[test]
+fn a_killed_node_that_is_started_again_at_once_serves_on() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.daemon("lb1").process().kill().unwrap();
+    pair.start("lb1");
+    pair.daemon("lb1").wait_for("became_active", &[], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    pair.wait_to_hear("lb2", 5);
+    let addresses = pair.machine("lb1").addresses("eth0").unwrap();
+    assert_eq!(addresses.iter().filter(|cidr| cidr.address() == at(VIRTUAL)).count(), 1, "{addresses:?}");
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+}
+
+#[test]
+fn of_two_equal_nodes_that_start_at_once_one_is_active() {
+    let equal = format!("{NODES}{WEB}priority = 120\n");
+    let mut pair = Pair::idle(&equal);
+    for node in ["lb1", "lb2"] {
+        pair.launch(node);
+    }
+    // Both wait equally long, so both may claim; of two equal Actives the one with the greater address stays.
+    let mut quiet = 0;
+    lab::wait_until("One Active for ten looks in a row", LIMIT, || {
+        let holders = pair.lab().holders(at(VIRTUAL))?.len();
+        std::thread::sleep(Duration::from_millis(100));
+        quiet = if holders == 1 { quiet + 1 } else { 0 };
+        Ok(quiet == 10)
+    })
+    .unwrap();
+    let states: Vec<_> = ["lb1", "lb2"].map(|node| pair.daemon(node).router("web").state).into();
+    assert!(states == ["active", "backup"] || states == ["backup", "active"], "{states:?}");
+}
+
+#[test]
+fn a_backup_that_was_stopped_for_longer_than_it_waits_hears_the_active_first() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.look_from_now();
+    pair.daemon("lb2").process().pause().unwrap();
+    // Ten advertisements go by; its down timer expires after three and a half.
+    let wire = frames::record(pair.machine("client"), "eth0");
+    lab::wait_until("Ten advertisements", LIMIT, || Ok(wire.fields("vrrp", &["vrrp.prio"])?.len() >= 10))
+        .unwrap();
+    pair.daemon("lb2").process().resume().unwrap();
+    pair.wait_to_hear("lb2", 5);
+    assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+}
