@@ -17,7 +17,6 @@ mod simulator;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -94,13 +93,18 @@ pub(crate) fn run(figures: &[Figure]) -> Result<(), BenchError> {
 fn prepare() -> Result<Programs, BenchError> {
     packages::require(packages::LAB)?;
     let keepalived = if let Some(path) = std::env::var_os("KEEPALIVED") {
-        PathBuf::from(path)
+        path.into()
     } else {
         packages::require(&["keepalived"])?;
         KEEPALIVED.into()
     };
-    step::run(&mut cargo(["build", "--quiet", "--release", "--package", "baton"]))?;
-    Ok(Programs { keepalived, baton: step::target_folder()?.join("release/baton") })
+    let baton = if let Some(path) = std::env::var_os("BATON") {
+        path.into()
+    } else {
+        step::run(&mut cargo(["build", "--quiet", "--release", "--package", "baton"]))?;
+        step::target_folder()?.join("release/baton")
+    };
+    Ok(Programs { keepalived, baton })
 }
 
 /// What is compared, and on what.

@@ -32,7 +32,7 @@ enum Task {
         #[arg(long, value_name = "STEP")]
         skip: Vec<String>,
     },
-    /// Measure Baton next to Keepalived and print one table; KEEPALIVED=path names another Keepalived.
+    /// Measure Baton next to Keepalived and print one table; KEEPALIVED=path and BATON=path name other programs.
     Bench {
         /// What to measure, in the order of the table; everything unless named.
         #[arg(value_enum)]
