@@ -63,7 +63,6 @@ impl Receiver {
 
 /// At most one control message, in the kernel's layout.
 #[derive(Debug)]
-#[repr(align(8))]
 pub(crate) struct Control {
     octets: [u8; SENT_CONTROL_OCTETS],
     length: usize,

@@ -3,6 +3,8 @@
 //! The engine says what is wanted and never waits; a newer wish replaces an older one that was not begun. What came of
 //! it, and what the kernel tells of its links, comes back through a channel.
 
+mod addresses;
+mod connection;
 mod refusals;
 mod services;
 mod worker;

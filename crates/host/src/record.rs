@@ -278,6 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_cannot_be_written_is_found_out_at_the_start() {
+        let folder = Folder::new("unwritable");
+        fs::create_dir_all(&folder.0).unwrap();
+        let file = folder.0.join("file");
+        fs::write(&file, "").unwrap();
+        let message = Record::open(&file.join("owned.json")).unwrap_err().to_string();
+        assert!(message.contains("owned.json, cannot be"), "{message}");
+    }
+
+    #[test]
     fn a_tag_decides_where_the_kernel_keeps_it_and_the_record_elsewhere() {
         let folder = Folder::new("tags");
         let mut record = Record::open(&folder.0.join("owned.json")).unwrap();

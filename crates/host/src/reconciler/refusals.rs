@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use node::plan::Change;
+use node::reconciliation::{Refusal, RefusalKind};
 use tokio::time::Instant;
 
 /// How long after the first refusal a change is tried again; each further one doubles it.
@@ -26,7 +27,7 @@ struct Refused {
     is_address: bool,
 }
 
-/// Whether somebody has to hear of a refusal.
+/// Whether something was known before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     Fresh,
@@ -40,17 +41,22 @@ impl Refusals {
             || self.by_change.get(&change.to_string()).is_none_or(|refused| refused.retry_at <= now)
     }
 
-    /// Remembers a refusal.
-    pub(super) fn add(&mut self, change: &Change, reason: &str, now: Instant) -> News {
+    /// Remembers a refusal, and returns it where somebody has to hear of it: the first time, and for another reason.
+    pub(super) fn refuse(
+        &mut self,
+        change: &Change,
+        kind: RefusalKind,
+        reason: &str,
+        now: Instant,
+    ) -> Option<Refusal> {
         let identity = change.to_string();
         let before = self.by_change.get(&identity);
         let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
-        let news =
-            if before.is_some_and(|before| before.reason == reason) { News::Known } else { News::Fresh };
+        let is_known = before.is_some_and(|before| before.reason == reason);
         let is_address = matches!(change, Change::TakeAddress(_) | Change::LeaveAddress(_));
         let refused = Refused { reason: reason.to_owned(), pause, retry_at: now + pause, is_address };
         self.by_change.insert(identity, refused);
-        news
+        (!is_known).then(|| Refusal { change: change.clone(), kind, reason: reason.to_owned() })
     }
 
     /// Remembers that a change could not be made because what was seen had aged; that is no refusal the first time.
@@ -109,21 +115,36 @@ mod tests {
         })
     }
 
+    fn refuse(refusals: &mut Refusals, last: u8, reason: &str, now: Instant) -> bool {
+        refusals.refuse(&change(last), RefusalKind::Kernel, reason, now).is_some()
+    }
+
     #[test]
     fn a_refusal_is_news_once_per_reason_and_waits_longer_each_time() {
         let mut refusals = Refusals::default();
         let start = Instant::now();
-        assert_eq!(refusals.add(&change(1), "no", start), News::Fresh);
+        assert!(refuse(&mut refusals, 1, "no", start));
         assert!(!refusals.is_due(&change(1), start));
         assert!(refusals.is_due(&change(2), start));
         assert_eq!(refusals.next(), Some(start + FIRST_PAUSE));
-        assert_eq!(refusals.add(&change(1), "no", start), News::Known);
+        assert!(!refuse(&mut refusals, 1, "no", start));
         assert_eq!(refusals.next(), Some(start + 2 * FIRST_PAUSE));
-        assert_eq!(refusals.add(&change(1), "never", start), News::Fresh);
+        assert!(refuse(&mut refusals, 1, "never", start));
         for _ in 0..10 {
-            refusals.add(&change(1), "never", start);
+            assert!(!refuse(&mut refusals, 1, "never", start));
         }
         assert_eq!(refusals.next(), Some(start + LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn a_surprise_is_tried_again_at_once_and_a_refusal_the_second_time() {
+        let mut refusals = Refusals::default();
+        let start = Instant::now();
+        assert_eq!(refusals.surprise(&change(1), start), News::Fresh);
+        assert!(refusals.is_due(&change(1), start));
+        assert_eq!(refusals.surprise(&change(1), start), News::Known);
+        assert!(refuse(&mut refusals, 1, "gone", start));
+        assert_eq!(refusals.next(), Some(start + FIRST_PAUSE));
     }
 
     #[test]
@@ -131,7 +152,7 @@ mod tests {
         let mut refusals = Refusals::default();
         let start = Instant::now();
         for last in 1..=3 {
-            refusals.add(&change(last), "no", start);
+            assert!(refuse(&mut refusals, last, "no", start));
         }
         refusals.forgive(&change(1));
         assert!(refusals.is_due(&change(1), start));

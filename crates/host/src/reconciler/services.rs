@@ -1,135 +1,251 @@
-//! The reconciler's view of IPVS: what it holds, and whether it is there at all.
+//! The reconciler's view of the IPVS services that are Baton's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
+use node::host_state::HostState;
 use node::plan::Change;
-use node::reconciliation::IpvsAvailability;
+use node::reconciliation::{IpvsAvailability, Reconciliation, RefusalKind};
 use tokio::time::Instant;
 use virtual_server::service::{Service, ServiceKey};
 
-use crate::ipvs::{ChangeError, Ipvs, IpvsError};
+use super::connection::Connection;
+use super::refusals::{News, Refusals};
+use crate::ipvs::ChangeError;
 
-/// How long after IPVS was found missing, or failed, it is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(3);
-
-/// The connection to IPVS, if there is one.
-pub(super) struct Table {
+/// The services and how they are reached.
+pub(super) struct Services {
     connection: Connection,
-    told: Option<IpvsAvailability>,
-    news: Option<IpvsAvailability>,
+    /// As last read, with what was changed since.
+    view: BTreeMap<ServiceKey, Arc<Service>>,
+    age: Age,
+    /// Those that were looked at, whether they were there or not.
+    known: BTreeSet<ServiceKey>,
+    /// Those that somebody else has changed.
+    disturbed: BTreeSet<ServiceKey>,
+    /// Those that were told as complete.
+    complete: BTreeSet<ServiceKey>,
 }
 
-enum Connection {
-    Untried,
-    Open(Ipvs),
-    Absent { retry_at: Instant, absence: Absence },
-}
-
-/// Why there is no connection.
+/// Whether the view can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Absence {
-    /// There is no IPVS, and so no service in it.
-    Missing,
-    /// It may be there.
-    Failed,
+enum Age {
+    /// They were never read.
+    Unseen,
+    /// Something was not as it had been read, or somebody may have changed it since.
+    Stale,
+    /// Nothing says otherwise.
+    Fresh,
 }
 
-impl Table {
+/// What came of the services that were to be made in one round.
+#[derive(Debug, Default)]
+pub(super) struct Additions {
+    planned: BTreeSet<ServiceKey>,
+    failed: BTreeSet<ServiceKey>,
+}
+
+impl Additions {
+    pub(super) fn new(changes: &[Change]) -> Self {
+        Self { planned: changes.iter().filter_map(added_service).collect(), failed: BTreeSet::new() }
+    }
+}
+
+impl Services {
     pub(super) fn new() -> Self {
-        Self { connection: Connection::Untried, told: None, news: None }
+        Self {
+            connection: Connection::new(),
+            view: BTreeMap::new(),
+            age: Age::Unseen,
+            known: BTreeSet::new(),
+            disturbed: BTreeSet::new(),
+            complete: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn view(&self) -> &BTreeMap<ServiceKey, Arc<Service>> {
+        &self.view
     }
 
     /// Tells whether changes can be made.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.connection, Connection::Open(_))
+    pub(super) fn is_reachable(&self) -> bool {
+        self.connection.is_open()
     }
 
-    /// Connects where there is no connection and it is due; tells whether changes can be made.
-    pub(super) fn connect(&mut self, now: Instant) -> bool {
-        match self.connection {
-            Connection::Open(_) => return true,
-            Connection::Absent { retry_at, .. } if retry_at > now => return false,
-            Connection::Absent { .. } | Connection::Untried => {}
-        }
-        match Ipvs::open() {
-            Ok(ipvs) => {
-                self.connection = Connection::Open(ipvs);
-                // That it is there is news only after it was not.
-                if self.told.is_some() {
-                    self.tell(IpvsAvailability::Available);
-                }
-                true
-            }
-            Err(error) => {
-                self.fail(&error, now);
-                false
-            }
-        }
+    /// Tells whether services may be there that cannot be looked at.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.age == Age::Unseen
     }
 
-    /// Returns when to try again.
+    /// Returns when to try to reach them again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        match self.connection {
-            Connection::Absent { retry_at, .. } => Some(retry_at),
-            Connection::Untried | Connection::Open(_) => None,
+        self.connection.retry_at()
+    }
+
+    /// Has everything read anew: nobody is told when somebody else changes the table.
+    pub(super) fn audit(&mut self) {
+        if self.age == Age::Fresh {
+            self.age = Age::Stale;
         }
     }
 
-    /// Reads the services of these keys; nothing when the connection is closed, was lost by this or there was something
-    /// more urgent.
-    pub(super) fn observe(
+    /// Reads these services where the view of them cannot be relied on; an audit gives way to what is more urgent.
+    pub(super) fn look(
         &mut self,
-        keys: &BTreeSet<ServiceKey>,
+        own: BTreeSet<ServiceKey>,
         now: Instant,
         is_interrupted: impl Fn() -> bool,
-    ) -> Option<BTreeMap<ServiceKey, Arc<Service>>> {
-        let Connection::Open(ipvs) = &mut self.connection else { return None };
-        match ipvs.observe(keys, is_interrupted) {
-            Ok(services) => services,
-            Err(error) => {
-                self.fail(&error, now);
-                None
-            }
+    ) {
+        if own.is_empty() {
+            return;
         }
-    }
-
-    /// Makes changes; nothing when the connection is closed or was lost by this.
-    pub(super) fn apply(&mut self, changes: &[Change], now: Instant) -> Option<Vec<Result<(), ChangeError>>> {
-        let Connection::Open(ipvs) = &mut self.connection else { return None };
-        match ipvs.apply(changes) {
-            Ok(outcomes) => Some(outcomes),
-            Err(error) => {
-                self.fail(&error, now);
-                None
-            }
+        let was_open = self.connection.is_open();
+        if !self.connection.connect(now) {
+            // What was known of a table that went away says nothing of the one that comes.
+            self.age = if self.connection.is_missing() { Age::Stale } else { Age::Unseen };
+            self.view.clear();
+            self.complete.clear();
+            return;
         }
-    }
-
-    /// Returns what has to be told since the last call.
-    pub(super) fn news(&mut self) -> Option<IpvsAvailability> {
-        self.news.take()
-    }
-
-    /// Tells whether this kernel has no IPVS at all, so that nothing can be in its table.
-    pub(super) fn is_missing(&self) -> bool {
-        matches!(self.connection, Connection::Absent { absence: Absence::Missing, .. })
-    }
-
-    fn fail(&mut self, error: &IpvsError, now: Instant) {
-        let absence = match error {
-            IpvsError::Unavailable => Absence::Missing,
-            IpvsError::NotPermitted | IpvsError::Socket(_) => Absence::Failed,
+        if !was_open {
+            self.age = Age::Unseen;
+        }
+        let age = self.age;
+        let asked = match age {
+            Age::Fresh => own.difference(&self.known).copied().collect(),
+            Age::Unseen | Age::Stale => own.clone(),
         };
-        self.connection = Connection::Absent { retry_at: now + RETRY_PAUSE, absence };
-        self.tell(IpvsAvailability::Unavailable { reason: error.to_string() });
+        if asked.is_empty() {
+            return;
+        }
+        let gives_way = || age == Age::Stale && is_interrupted();
+        let Some(observed) = self.connection.observe(&asked, now, gives_way) else { return };
+        for key in asked {
+            let believed = self.view.get(&key);
+            let observed = observed.get(&key);
+            // What is the same stays the same to the planner too, which then need not compare it.
+            if believed == observed {
+                continue;
+            }
+            if believed.is_some() {
+                self.disturbed.insert(key);
+            }
+            match observed {
+                Some(service) => self.view.insert(key, Arc::clone(service)),
+                None => self.view.remove(&key),
+            };
+        }
+        self.known = own;
+        self.age = Age::Fresh;
     }
 
-    fn tell(&mut self, availability: IpvsAvailability) {
-        if self.told.as_ref() != Some(&availability) {
-            self.told = Some(availability.clone());
-            self.news = Some(availability);
+    /// Makes changes of services, one chunk at most.
+    pub(super) fn apply(
+        &mut self,
+        changes: &[Change],
+        additions: &mut Additions,
+        refusals: &mut Refusals,
+        outcome: &mut Reconciliation,
+    ) {
+        // What belongs to a service that could not be made is not even tried.
+        let may_be_tried =
+            |change: &&Change| service_of(change).is_some_and(|key| !additions.failed.contains(&key));
+        let changes: Vec<_> = changes.iter().filter(may_be_tried).cloned().collect();
+        let now = Instant::now();
+        let Some(done) = self.connection.apply(&changes, now) else {
+            self.age = Age::Unseen;
+            return;
+        };
+        let mut kernel = HostState { addresses: BTreeSet::new(), services: mem::take(&mut self.view) };
+        for (change, done) in changes.iter().zip(done) {
+            let Some(key) = service_of(change) else { continue };
+            let Err(error) = done else {
+                kernel.apply(change);
+                refusals.forgive(change);
+                // A service that was gone is one repair, however many destinations it has.
+                let is_part = additions.planned.contains(&key) && added_service(change).is_none();
+                if self.disturbed.contains(&key) && !is_part {
+                    outcome.repaired.push(change.clone());
+                }
+                continue;
+            };
+            if additions.failed.contains(&key) {
+                continue;
+            }
+            additions.failed.extend(added_service(change));
+            match error {
+                ChangeError::There | ChangeError::Gone => {
+                    self.age = Age::Stale;
+                    if refusals.surprise(change, now) == News::Fresh {
+                        continue;
+                    }
+                }
+                ChangeError::NoScheduler(_) | ChangeError::Kernel { .. } => {}
+            }
+            outcome.refused.extend(refusals.refuse(change, RefusalKind::Kernel, &error.to_string(), now));
         }
+        self.view = kernel.services;
+    }
+
+    /// Ends a round: what somebody else had changed is put right.
+    pub(super) fn conclude(&mut self) {
+        self.disturbed.clear();
+    }
+
+    /// Returns the services that are as wanted by now and were not before, each with its number of destinations.
+    pub(super) fn completed(
+        &mut self,
+        wanted: &BTreeMap<ServiceKey, Arc<Service>>,
+    ) -> Vec<(ServiceKey, usize)> {
+        let mut completed = Vec::new();
+        self.complete.retain(|key| wanted.contains_key(key));
+        for (key, wanted) in wanted {
+            let Some(seen) =
+                self.view.get_mut(key).filter(|seen| Arc::ptr_eq(seen, wanted) || *seen == wanted)
+            else {
+                self.complete.remove(key);
+                continue;
+            };
+            if !Arc::ptr_eq(seen, wanted) {
+                *seen = Arc::clone(wanted);
+                self.complete.remove(key);
+            }
+            if self.complete.insert(*key) {
+                completed.push((*key, wanted.destinations.len()));
+            }
+        }
+        completed
+    }
+
+    /// Returns what has to be told of IPVS itself since the last call.
+    pub(super) fn news(&mut self) -> Option<IpvsAvailability> {
+        self.connection.news()
+    }
+}
+
+/// Returns the service that a change is about; nothing for an address.
+pub(super) fn service_of(change: &Change) -> Option<ServiceKey> {
+    match change {
+        Change::LeaveAddress(_) | Change::TakeAddress(_) => None,
+        Change::AddService(service) | Change::EditService(service) => Some(service.key),
+        Change::AddDestination(key, ..)
+        | Change::EditDestination(key, ..)
+        | Change::RemoveDestination(key, _)
+        | Change::RemoveService(key) => Some(*key),
+    }
+}
+
+/// Returns the service that a change makes.
+pub(super) fn added_service(change: &Change) -> Option<ServiceKey> {
+    match change {
+        Change::AddService(service) => Some(service.key),
+        Change::LeaveAddress(_)
+        | Change::TakeAddress(_)
+        | Change::EditService(_)
+        | Change::AddDestination(..)
+        | Change::EditDestination(..)
+        | Change::RemoveDestination(..)
+        | Change::RemoveService(_) => None,
     }
 }

@@ -1,0 +1,94 @@
+//! The reconciler's work on virtual addresses.
+
+use std::collections::BTreeSet;
+use std::mem;
+
+use node::config::InterfaceAddress;
+use node::plan::Change;
+use node::reconciliation::{Reconciliation, RefusalKind};
+use tokio::time::Instant;
+
+use super::refusals::Refusals;
+use crate::address::{self, AddressError};
+use crate::record::Record;
+use crate::route_netlink::RouteNetlink;
+
+/// The addresses that were told as taken; what the kernel holds is rtnetlink's to tell.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    told: BTreeSet<InterfaceAddress>,
+}
+
+impl Addresses {
+    /// Makes changes of addresses.
+    pub(super) async fn apply(
+        &mut self,
+        changes: &[Change],
+        netlink: &mut RouteNetlink,
+        record: &Record,
+        refusals: &mut Refusals,
+        outcome: &mut Reconciliation,
+    ) {
+        for change in changes {
+            let done = match change {
+                Change::TakeAddress(wanted) => {
+                    let done = address::take(netlink, record, wanted).await;
+                    // It was there, as had been told, and nobody but others can have removed it.
+                    if done.is_ok() && self.told.remove(wanted) {
+                        outcome.repaired.push(change.clone());
+                    }
+                    done
+                }
+                Change::LeaveAddress(own) => {
+                    let done = address::leave(netlink, record, own).await;
+                    if done.is_ok() {
+                        self.told.remove(own);
+                        outcome.left.push(own.clone());
+                    }
+                    done
+                }
+                Change::AddService(_)
+                | Change::EditService(_)
+                | Change::AddDestination(..)
+                | Change::EditDestination(..)
+                | Change::RemoveDestination(..)
+                | Change::RemoveService(_) => continue,
+            };
+            match done {
+                Ok(()) => refusals.forgive(change),
+                Err(error) => {
+                    let (kind, reason) = (kind(&error), error.to_string());
+                    outcome.refused.extend(refusals.refuse(change, kind, &reason, Instant::now()));
+                }
+            }
+        }
+    }
+
+    /// Adds to the outcome which wanted addresses the kernel holds by now and did not before, and which of the others it
+    /// does not hold any more.
+    pub(super) fn note(
+        &mut self,
+        own: &BTreeSet<InterfaceAddress>,
+        wanted: &BTreeSet<InterfaceAddress>,
+        outcome: &mut Reconciliation,
+    ) {
+        outcome
+            .taken
+            .extend(own.intersection(wanted).filter(|address| !self.told.contains(address)).cloned());
+        self.told.extend(outcome.taken.iter().cloned());
+        let is_gone = |address: &InterfaceAddress| !own.contains(address) && !wanted.contains(address);
+        let (gone, told) = mem::take(&mut self.told).into_iter().partition::<BTreeSet<_>, _>(is_gone);
+        self.told = told;
+        outcome.left.extend(gone);
+    }
+}
+
+fn kind(error: &AddressError) -> RefusalKind {
+    match error {
+        AddressError::Foreign(_) => RefusalKind::Foreign,
+        AddressError::NoInterface(_) => RefusalKind::NoInterface,
+        AddressError::NotPermitted | AddressError::Ipv6Disabled(_) | AddressError::Kernel { .. } => {
+            RefusalKind::Kernel
+        }
+    }
+}
