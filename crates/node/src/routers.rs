@@ -199,7 +199,7 @@ impl Routers {
             RoutersInput::Reload(config) => self.reload(config, now, &mut outputs),
             RoutersInput::Shutdown => self.shut_down(now, &mut outputs),
         }
-        self.publish_roles(&mut outputs);
+        self.publish_roles(now, &mut outputs);
         outputs
     }
 
@@ -225,6 +225,8 @@ impl Routers {
                 }
             }
         }
+        // A role that was given up just now is announced no more.
+        self.publish_roles(now, outputs);
         outputs.extend(self.announcing.due(&self.links, now).into_iter().map(RoutersOutput::Announce));
     }
 

@@ -1,6 +1,6 @@
-//! When each virtual address is announced: a burst when it was taken, another one later, then now and again.
+//! When each virtual address is announced: a burst when it is this node's, another one later, then now and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use monotonic::Instant;
@@ -12,17 +12,37 @@ use crate::link::LinkState;
 use crate::name::InterfaceName;
 use crate::timers::Timers;
 
-/// The addresses that this node announces, each with what comes next.
+/// The addresses that this node announces, each with what comes next: those that stand here and whose virtual router is
+/// Active, so that a node that has lost the role falls silent at once, however slow its kernel.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Announcing {
+    standing: BTreeSet<InterfaceAddress>,
     schedules: BTreeMap<InterfaceAddress, Schedule>,
     timers: Timers<InterfaceAddress>,
+}
+
+/// An address whose virtual router is Active on this node.
+#[derive(Clone, Debug)]
+pub(super) struct Announced {
+    pub(super) address: InterfaceAddress,
+    pub(super) origin: Origin,
+    pub(super) wanted: Announcements,
+}
+
+/// How an address comes to stand on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The kernel takes it when it is wanted.
+    Taken,
+    /// It is the owner's own.
+    Own,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Schedule {
     wanted: Announcements,
     next: Next,
+    last: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,24 +52,58 @@ enum Next {
 }
 
 impl Announcing {
-    /// Announces an address that was just taken, and goes on as `wanted` says.
-    pub(super) fn begin(
-        &mut self,
-        address: InterfaceAddress,
-        wanted: Announcements,
-        links: &BTreeMap<InterfaceName, LinkState>,
-        now: Instant,
-    ) -> Option<Announcement> {
-        let first = announcement(&address, wanted.burst, links);
-        let next = if wanted.repeat_after.is_zero() { Next::Refresh } else { Next::SecondBurst };
-        self.go_on(address, Schedule { wanted, next }, now);
-        first
+    /// Notes that the kernel has taken an address, which is then announced from the beginning.
+    pub(super) fn stands(&mut self, address: InterfaceAddress) {
+        self.end(&address);
+        self.standing.insert(address);
     }
 
-    /// Stops announcing an address.
-    pub(super) fn end(&mut self, address: &InterfaceAddress) {
-        self.schedules.remove(address);
-        self.timers.set(address.clone(), None);
+    /// Notes that the kernel no longer has an address.
+    pub(super) fn is_gone(&mut self, address: &InterfaceAddress) {
+        self.end(address);
+        self.standing.remove(address);
+    }
+
+    /// Announces what is new among the addresses of the Active virtual routers, and stops with what is not among them.
+    pub(super) fn follow(
+        &mut self,
+        active: &[Announced],
+        links: &BTreeMap<InterfaceName, LinkState>,
+        now: Instant,
+    ) -> Vec<Announcement> {
+        let is_active = |address: &&InterfaceAddress| active.iter().any(|one| one.address == **address);
+        let lost: Vec<_> = self.schedules.keys().filter(|address| !is_active(address)).cloned().collect();
+        for address in &lost {
+            self.end(address);
+        }
+        let mut announcements = Vec::new();
+        for Announced { address, origin, wanted } in active {
+            let stands = *origin == Origin::Own || self.standing.contains(address);
+            if stands && !self.schedules.contains_key(address) {
+                announcements.extend(self.begin(address.clone(), *wanted, links, now));
+            }
+        }
+        announcements
+    }
+
+    /// Announces addresses from the beginning again, since somebody else drew the traffic to himself; those that were
+    /// announced less than `gap` ago are left out.
+    pub(super) fn repeat<'a>(
+        &mut self,
+        addresses: impl Iterator<Item = &'a InterfaceAddress>,
+        gap: Duration,
+        links: &BTreeMap<InterfaceName, LinkState>,
+        now: Instant,
+    ) -> Vec<Announcement> {
+        addresses
+            .filter_map(|address| {
+                let Schedule { wanted, last, .. } = *self.schedules.get(address)?;
+                if now - last < gap {
+                    return None;
+                }
+                self.begin(address.clone(), wanted, links, now)
+            })
+            .collect()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -64,15 +118,34 @@ impl Announcing {
     ) -> Vec<Announcement> {
         let mut announcements = Vec::new();
         while let Some(address) = self.timers.pop_due(now) {
-            let Some(Schedule { wanted, next }) = self.schedules.get(&address).copied() else { continue };
+            let Some(Schedule { wanted, next, .. }) = self.schedules.get(&address).copied() else { continue };
             let count = match next {
                 Next::SecondBurst => wanted.burst,
                 Next::Refresh => 1,
             };
             announcements.extend(announcement(&address, count, links));
-            self.go_on(address, Schedule { wanted, next: Next::Refresh }, now);
+            self.go_on(address, Schedule { wanted, next: Next::Refresh, last: now }, now);
         }
         announcements
+    }
+
+    fn begin(
+        &mut self,
+        address: InterfaceAddress,
+        wanted: Announcements,
+        links: &BTreeMap<InterfaceName, LinkState>,
+        now: Instant,
+    ) -> Option<Announcement> {
+        let first = announcement(&address, wanted.burst, links);
+        let next = if wanted.repeat_after.is_zero() { Next::Refresh } else { Next::SecondBurst };
+        self.go_on(address, Schedule { wanted, next, last: now }, now);
+        first
+    }
+
+    fn end(&mut self, address: &InterfaceAddress) {
+        if self.schedules.remove(address).is_some() {
+            self.timers.set(address.clone(), None);
+        }
     }
 
     fn go_on(&mut self, address: InterfaceAddress, schedule: Schedule, now: Instant) {

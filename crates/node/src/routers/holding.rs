@@ -6,6 +6,7 @@ use std::time::Duration;
 use monotonic::Instant;
 use vrrp::Priority;
 
+use super::announcing::{Announced, Origin};
 use super::member::Member;
 use super::{RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
@@ -45,8 +46,11 @@ impl Routers {
         outputs: &mut Vec<RoutersOutput>,
     ) {
         let Reconciliation { taken, left, refused, repaired, completed, ipvs, agreement: _ } = outcome;
+        if !taken.is_empty() || !left.is_empty() {
+            self.roles_age = RolesAge::Stale;
+        }
         for address in left {
-            self.announcing.end(&address);
+            self.announcing.is_gone(&address);
             outputs.push(RoutersOutput::Report(Report::AddressLeft { address }));
         }
         for change in repaired {
@@ -60,14 +64,12 @@ impl Routers {
         }
         for address in taken {
             outputs.push(RoutersOutput::Report(Report::AddressTaken { address: address.clone() }));
+            self.announcing.stands(address.clone());
             let Some(name) = self.holder(&address) else { continue };
             if self.refused.get(&name).is_some_and(|refused| refused.address == address) {
                 self.refused.remove(&name);
                 self.timers.set(Timer::Patience(name.clone()), None);
             }
-            let wanted = self.members[&name].config.announcements;
-            let first = self.announcing.begin(address, wanted, &self.links, now);
-            outputs.extend(first.map(RoutersOutput::Announce));
         }
         for refusal in refused {
             self.bear_refusal(refusal, now, outputs);
@@ -113,27 +115,40 @@ impl Routers {
         self.roles.0.iter().find(holds).map(|(name, _)| name.clone())
     }
 
-    pub(super) fn publish_roles(&mut self, outputs: &mut Vec<RoutersOutput>) {
+    /// Tells what follows from the roles when they may have changed.
+    pub(super) fn publish_roles(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         if std::mem::replace(&mut self.roles_age, RolesAge::Fresh) == RolesAge::Fresh {
             return;
         }
-        let active = self.members.iter().filter(|(_, member)| member.is_active());
-        let roles = Roles(active.map(|(name, member)| (name.clone(), self.held_addresses(member))).collect());
+        let active = || self.members.iter().filter(|(_, member)| member.is_active());
+        let roles = active().map(|(name, member)| (name.clone(), self.taken_addresses(member)));
+        let roles = Roles(roles.collect());
+        let announced: Vec<_> = active().flat_map(|(_, member)| self.announced(member)).collect();
         if roles != *self.roles {
             self.roles = Arc::new(roles);
             outputs.push(RoutersOutput::RolesChanged);
         }
+        let announcements = self.announcing.follow(&announced, &self.links, now);
+        outputs.extend(announcements.into_iter().map(RoutersOutput::Announce));
     }
 
     /// The owner's own addresses are on their interface whether Baton runs or not, and stay its own.
-    fn held_addresses(&self, member: &Member) -> Arc<[InterfaceAddress]> {
-        let is_own = |address: &&InterfaceAddress| {
-            member.config.priority == Priority::OWNER
-                && self
-                    .links
-                    .get(&address.interface)
-                    .is_some_and(|link| link.addresses.contains(&address.address))
-        };
-        member.config.all_addresses().filter(|address| !is_own(address)).cloned().collect()
+    fn taken_addresses(&self, member: &Member) -> Arc<[InterfaceAddress]> {
+        let addresses = member.config.all_addresses();
+        addresses.filter(|address| self.origin(member, address) == Origin::Taken).cloned().collect()
+    }
+
+    fn announced(&self, member: &Member) -> impl Iterator<Item = Announced> {
+        let wanted = member.config.announcements;
+        member.config.all_addresses().map(move |address| {
+            let origin = self.origin(member, address);
+            Announced { address: address.clone(), origin, wanted }
+        })
+    }
+
+    fn origin(&self, member: &Member, address: &InterfaceAddress) -> Origin {
+        let link = self.links.get(&address.interface);
+        let is_there = link.is_some_and(|link| link.addresses.contains(&address.address));
+        if member.config.priority == Priority::OWNER && is_there { Origin::Own } else { Origin::Taken }
     }
 }

@@ -156,6 +156,11 @@ impl Routers {
                         let router = name.clone();
                         outputs.push(RoutersOutput::Report(Report::DualActive { router, by, priority }));
                     }
+                    // The other one has announced the addresses too: without this, neighbours stay with it until the
+                    // next refresh. An interval is how often it is heard when all is well.
+                    let (config, gap) = (&member.config, member.config.interval.duration());
+                    let again = self.announcing.repeat(config.all_addresses(), gap, &self.links, now);
+                    outputs.extend(again.into_iter().map(RoutersOutput::Announce));
                 }
             }
         }

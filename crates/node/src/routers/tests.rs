@@ -48,7 +48,7 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         announcements: Announcements {
             burst: 5,
             repeat_after: Duration::from_secs(5),
-            refresh: Duration::from_secs(60),
+            refresh: Duration::from_mins(1),
         },
     }
 }
@@ -165,6 +165,10 @@ fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
         .collect()
 }
 
+fn announced(outputs: &[RoutersOutput]) -> usize {
+    outputs.iter().filter(|output| matches!(output, RoutersOutput::Announce(_))).count()
+}
+
 #[test]
 fn a_lone_node_becomes_active_and_wants_its_addresses() {
     let mut routers = one();
@@ -198,6 +202,27 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_ac
     let left = Reconciliation { left: vec![virtual_address(50)], ..Reconciliation::default() };
     let _ = routers.handle(RoutersInput::Reconciled(left), at(68_701));
     assert_eq!(counts(&run_until(&mut routers, at(200_000))), []);
+}
+
+#[test]
+fn a_backup_whose_kernel_is_slow_announces_nothing_and_an_active_again_at_once() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(taken(&[virtual_address(50)]), at(3_700));
+    assert_eq!(announced(&hear(&mut routers, &advertisement(51, 200), at(3_800))), 0);
+    let outputs = run_until(&mut routers, at(30_000));
+    assert_eq!(state(&routers, "web"), RouterState::Active);
+    // At 7.4 s, with the role; the second burst 5 s later; nothing at 8.7 s, when it would have been due before.
+    assert_eq!(announced(&outputs), 2);
+}
+
+#[test]
+fn who_wins_a_contest_draws_the_traffic_back_but_not_more_often_than_it_advertises() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(taken(&[virtual_address(50)]), at(3_700));
+    let mut lower = |at| announced(&hear(&mut routers, &advertisement(51, 50), at));
+    assert_eq!([lower(at(6_000)), lower(at(6_001)), lower(at(6_999)), lower(at(7_000))], [1, 0, 0, 1]);
 }
 
 #[test]
@@ -396,9 +421,12 @@ fn an_active_whose_address_the_kernel_keeps_refusing_gives_the_role_up_and_tries
 #[test]
 fn the_owner_is_active_at_once_and_does_not_add_the_addresses_that_are_its_own() {
     let owner = VirtualRouterConfig { priority: Priority::OWNER, ..virtual_router(51, 11) };
-    let routers = started(config(&[("web", owner)], &[]));
+    let mut routers = Routers::new(config(&[("web", owner)], &[]), at(0));
+    let _ = routers.handle(link_event(Some(link(&[OWN]))), at(0));
+    let outputs = routers.handle(RoutersInput::Start, at(0));
     assert_eq!(state(&routers, "web"), RouterState::Active);
     assert!(routers.roles().0[&router("web")].is_empty());
+    assert_eq!(announced(&outputs), 1, "whoever had the addresses meanwhile has announced them");
 }
 
 #[test]
