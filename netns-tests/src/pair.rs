@@ -224,6 +224,17 @@ impl Pair {
         self.wait_for_holders(address, &[machine]);
     }
 
+    /// Waits until one machine holds each of these addresses, and no other does.
+    ///
+    /// # Panics
+    /// When that does not come to be.
+    #[track_caller]
+    pub fn wait_for_holder_of_all(&self, addresses: &[&str], machine: &str) {
+        for address in addresses {
+            self.wait_for_holder(address, machine);
+        }
+    }
+
     /// Waits until exactly these machines hold an address.
     ///
     /// # Panics
