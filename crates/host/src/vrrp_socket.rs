@@ -136,17 +136,6 @@ impl VrrpSocket {
         self.family
     }
 
-    /// Waits until something can be received.
-    ///
-    /// Dropping the future before it is ready loses nothing.
-    ///
-    /// # Errors
-    /// The reactor's, when its runtime is shutting down.
-    pub async fn readable(&self) -> io::Result<()> {
-        // Whether it stays readable is found out by `receive_batch`.
-        self.receiver.readable().await.map(|mut ready| ready.retain_ready())
-    }
-
     /// Tells whether something may be received, and has the task woken when that changes.
     ///
     /// One task at a time can wait so. An error of the reactor counts as readable: receiving tells it.

@@ -148,6 +148,17 @@ fn an_interface_that_appears_later_gets_its_addresses_then() {
 }
 
 #[test]
+fn an_interface_without_ipv6_is_named_with_what_to_set() {
+    let pair = Pair::new();
+    pair.left.set_sysctl("net/ipv6/conf/cable/disable_ipv6", "1").unwrap();
+    let mut kernel = Kernel::new(&pair.left);
+    kernel.want(&[&virtual_address("fd99::50/64", CABLE)], &[]);
+    let outcome = kernel.outcome("the refusal", |outcome| !outcome.refused.is_empty());
+    let expected = "IPv6 is disabled on cable: set net.ipv6.conf.cable.disable_ipv6 to 0";
+    assert_eq!(outcome.refused[0].reason, expected);
+}
+
+#[test]
 fn two_hundred_and_fifty_five_addresses_are_taken_at_once() {
     let pair = Pair::new();
     let mut kernel = Kernel::new(&pair.left);

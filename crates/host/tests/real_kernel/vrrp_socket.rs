@@ -1,5 +1,6 @@
 //! Advertisements between two namespaces on the real kernel.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ async fn receive(socket: &VrrpSocket, count: usize) -> Vec<Seen> {
     let mut batch = Batch::new();
     let mut seen = Vec::new();
     while seen.len() < count {
-        timeout(LIMIT, socket.readable()).await.expect("nothing more came").unwrap();
+        timeout(LIMIT, poll_fn(|context| socket.poll_readable(context))).await.expect("nothing more came");
         while socket.receive_batch(&mut batch).unwrap() > 0 {
             seen.extend(batch.datagrams().map(|datagram| Seen {
                 source: datagram.source,
