@@ -14,6 +14,7 @@ mod desire;
 mod engine;
 mod journal;
 mod log;
+mod rehearse;
 mod run;
 mod sockets;
 mod systemd;
@@ -33,6 +34,7 @@ use crate::api::Reloaded;
 use crate::cli::{Cli, Command, Place};
 use crate::client::ClientError;
 use crate::config_file::{Colour, ConfigErrors, ConfigFile};
+use crate::rehearse::RehearseError;
 use crate::run::RunError;
 use crate::view::NodeView;
 
@@ -43,6 +45,8 @@ enum CommandError {
     Run(#[from] RunError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Rehearse(#[from] RehearseError),
     #[error(transparent)]
     Clean(#[from] host::reconciler::ReconcilerError),
     #[error("{0}")]
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     match execute(&place, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Run(RunError::Config(errors))) => complain(&errors),
+        Err(CommandError::Rehearse(RehearseError::Config(errors))) => complain(&errors),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -82,7 +87,7 @@ fn execute(place: &Place, command: Command) -> Result<(), CommandError> {
                 _ => changes.iter().for_each(|change| println!("{change}")),
             }
         }
-        Command::Rehearse { file: _ } => todo!(),
+        Command::Rehearse { file } => rehearse::rehearse(&file)?,
         Command::Clean => {
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
             cleaned.addresses.iter().for_each(|address| println!("removed address {address}"));
