@@ -12,6 +12,7 @@ mod event;
 mod folder;
 pub mod frames;
 pub mod keepalived;
+pub mod packet;
 mod pair;
 mod status;
 

@@ -1,0 +1,168 @@
+//! Packets that no honest node sends, and a stranger on the segment who sends them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use lab::Namespace;
+use pnet::packet::MutablePacket as _;
+use pnet::packet::ip::IpNextHeaderProtocol;
+use pnet::packet::ipv4::MutableIpv4Packet;
+use pnet::util;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// VRRP's number among the protocols of IP.
+const PROTOCOL: u8 = 112;
+/// Where multicast advertisements go.
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// Where multicast advertisements of IPv6 go.
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// The addresses of the client in the lab's standard topology.
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100);
+/// The checksum's place in a message, in words of 16 bits.
+const CHECKSUM_WORD: usize = 3;
+/// The length of an IPv4 header without options, in bytes.
+const IPV4_HEADER: usize = 20;
+
+/// An IP packet with a message of VRRP.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Who claims to have sent it; over IPv6 it is the client whatever stands here.
+    pub source: IpAddr,
+    /// Whom it is for.
+    pub destination: IpAddr,
+    /// Its TTL or hop limit.
+    pub hop_limit: u8,
+    /// The message, from the version to the last address or the authentication data.
+    pub message: Vec<u8>,
+}
+
+impl Packet {
+    /// What the client would send if it had virtual router 51 of version 3: valid in every way.
+    pub fn version_3(priority: u8) -> Self {
+        let message = vec![0x31, 51, priority, 1, 0, 10, 0, 0, 10, 77, 0, 50];
+        Self::from_client(message).with_checksum()
+    }
+
+    /// The same of version 2, every second.
+    pub fn version_2(priority: u8) -> Self {
+        let message = vec![0x21, 51, priority, 1, 0, 1, 0, 0, 10, 77, 0, 50, 0, 0, 0, 0, 0, 0, 0, 0];
+        Self::from_client(message).with_checksum()
+    }
+
+    /// The same of version 3 over IPv6.
+    pub fn over_ipv6(priority: u8) -> Self {
+        let mut message = vec![0x31, 51, priority, 2, 0, 10, 0, 0];
+        message.extend(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x50).octets());
+        message.extend(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x50).octets());
+        let source = CLIENT_V6.into();
+        Self { source, destination: GROUP_V6.into(), hop_limit: 255, message }.with_checksum()
+    }
+
+    /// With some of the message's bytes replaced, and a checksum that fits again.
+    #[must_use]
+    pub fn with(mut self, offset: usize, bytes: &[u8]) -> Self {
+        self.message[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.with_checksum()
+    }
+
+    /// With the message cut or filled up with zeros, and a checksum that fits again.
+    #[must_use]
+    pub fn with_length(mut self, length: usize) -> Self {
+        self.message.resize(length, 0);
+        self.with_checksum()
+    }
+
+    /// With the right checksum: over IPv4 that of the message alone.
+    #[must_use]
+    pub fn with_checksum(mut self) -> Self {
+        let checksum = match (self.source, self.destination) {
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let protocol = IpNextHeaderProtocol(PROTOCOL);
+                util::ipv6_checksum(&self.message, CHECKSUM_WORD, &[], &source, &destination, protocol)
+            }
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => util::checksum(&self.message, CHECKSUM_WORD),
+        };
+        // A message that ends before its checksum has none.
+        if let Some(place) = self.message.get_mut(CHECKSUM_WORD * 2..CHECKSUM_WORD * 2 + 2) {
+            place.copy_from_slice(&checksum.to_be_bytes());
+        }
+        self
+    }
+
+    /// With a checksum that fits in no way.
+    #[must_use]
+    pub fn with_wrong_checksum(mut self) -> Self {
+        self.message[CHECKSUM_WORD * 2] ^= 0x55;
+        self
+    }
+
+    fn from_client(message: Vec<u8>) -> Self {
+        Self { source: CLIENT.into(), destination: GROUP.into(), hop_limit: 255, message }
+    }
+}
+
+/// Somebody on the segment who sends what he likes.
+#[derive(Debug)]
+pub struct Stranger {
+    v4: Socket,
+    v6: Socket,
+}
+
+impl Stranger {
+    /// Somebody at the client's `eth0`.
+    ///
+    /// # Panics
+    /// Without root.
+    #[track_caller]
+    pub fn at(client: &Namespace) -> Self {
+        let open = || -> io::Result<Self> {
+            let protocol = Some(Protocol::from(i32::from(PROTOCOL)));
+            let v4 = Socket::new(Domain::IPV4, Type::RAW, protocol)?;
+            v4.set_header_included_v4(true)?;
+            let v6 = Socket::new(Domain::IPV6, Type::RAW, protocol)?;
+            for socket in [&v4, &v6] {
+                socket.bind_device(Some(b"eth0"))?;
+            }
+            v6.bind(&SocketAddr::new(CLIENT_V6.into(), 0).into())?;
+            Ok(Self { v4, v6 })
+        };
+        let opened = client.enter(open).unwrap_or_else(|error| panic!("{error}"));
+        opened.unwrap_or_else(|error| panic!("Cannot open raw sockets: {error}; be root"))
+    }
+
+    /// Sends a packet.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    #[track_caller]
+    pub fn send(&self, packet: &Packet) {
+        let to: SockAddr = SocketAddr::new(packet.destination, 0).into();
+        let sent = match (packet.source, packet.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.v4.send_to(&datagram(packet, source, destination), &to)
+            }
+            (IpAddr::V4(_) | IpAddr::V6(_), IpAddr::V4(_) | IpAddr::V6(_)) => {
+                let hops = u32::from(packet.hop_limit);
+                let set =
+                    self.v6.set_multicast_hops_v6(hops).and_then(|()| self.v6.set_unicast_hops_v6(hops));
+                set.and_then(|()| self.v6.send_to(&packet.message, &to))
+            }
+        };
+        sent.unwrap_or_else(|error| panic!("Cannot send {packet:?}: {error}"));
+    }
+}
+
+/// A whole IPv4 packet; the kernel fills in its length and checksum.
+fn datagram(packet: &Packet, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+    let mut bytes = vec![0; IPV4_HEADER + packet.message.len()];
+    let mut header = MutableIpv4Packet::new(&mut bytes).expect("there is room for a header");
+    header.set_version(4);
+    header.set_header_length(5);
+    header.set_ttl(packet.hop_limit);
+    header.set_next_level_protocol(IpNextHeaderProtocol(PROTOCOL));
+    header.set_source(source);
+    header.set_destination(destination);
+    header.packet_mut()[IPV4_HEADER..].copy_from_slice(&packet.message);
+    bytes
+}

@@ -1,0 +1,220 @@
+//! Packets that must change nothing: who is Active, and when anybody next speaks or claims.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::{Capture, wait_until};
+use netns_tests::packet::{Packet, Stranger};
+use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, pair};
+
+/// How often each packet is sent.
+const TIMES: u64 = 20;
+
+/// A stranger sends each packet many times; each is counted by its reason and told once, and nothing else happens.
+#[track_caller]
+fn assert_refused(config: &str, router: &str, address: &str, nodes: &[&str], packets: &[(&str, Packet)]) {
+    let mut pair = Pair::elected(config, address);
+    let stranger = Stranger::at(pair.machine("client"));
+    let before: Vec<_> = nodes.iter().map(|node| pair.daemon(node).router(router)).collect();
+    pair.look_from_now();
+    let mut expected = std::collections::BTreeMap::new();
+    for (reason, packet) in packets {
+        for _ in 0..TIMES {
+            stranger.send(packet);
+        }
+        *expected.entry((*reason).to_owned()).or_insert(0) += TIMES;
+    }
+    let unknown = expected.remove("vrid").unwrap_or(0);
+
+    for (node, before) in nodes.iter().zip(before) {
+        let daemon = pair.daemon(node);
+        let counted = wait_until("The count of refused packets", LIMIT, || {
+            let status = daemon.status();
+            Ok(status.virtual_routers[router].refused == expected && status.unknown_vrid == unknown)
+        });
+        counted.unwrap_or_else(|error| panic!("{error} on {node}: {:?}, not {expected:?}", daemon.status()));
+        let after = daemon.router(router);
+        assert_eq!((after.state, after.became_active), (before.state, before.became_active), "{node}");
+        let mut told: Vec<_> = daemon.new_events();
+        told.retain(|event| event.name == "advertisement_refused");
+        let mut reasons: Vec<_> = told.iter().map(|event| event.field("reason")).collect();
+        reasons.sort_unstable();
+        let mut all: Vec<_> =
+            expected.keys().cloned().chain((unknown > 0).then(|| "vrid".to_owned())).collect();
+        all.sort_unstable();
+        assert_eq!(reasons, all, "{node} told {told:?}");
+    }
+    pair.wait_to_hear("lb2", 5);
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).transitions(), [""; 0], "{node}");
+    }
+    assert_eq!(pair.holders(address), ["lb1"]);
+}
+
+/// What version 3 over IPv4 refuses.
+fn bad_version_3() -> Vec<(&'static str, Packet)> {
+    let mut packets = Vec::new();
+    // The Active would yield to priority 255, the Backup would claim after priority 0.
+    for priority in [255, 0] {
+        let good = Packet::version_3(priority);
+        packets.extend([
+            ("hop_limit", Packet { hop_limit: 254, ..good.clone() }),
+            ("hop_limit", Packet { hop_limit: 1, ..good.clone() }),
+            ("checksum", good.clone().with_wrong_checksum()),
+            ("version", Packet::version_2(priority)),
+            ("version", good.clone().with(0, &[0x41])),
+            ("type", good.clone().with(0, &[0x32])),
+            ("length", good.clone().with_length(5)),
+            ("length", good.clone().with_length(11)),
+            ("length", good.clone().with_length(13)),
+            ("length", good.clone().with(3, &[2])),
+            ("vrid", good.clone().with(1, &[52])),
+            ("vrid", good.clone().with(1, &[0])),
+            ("address_count", good.clone().with(3, &[0]).with_length(8)),
+            ("interval", good.with(4, &[0, 0])),
+        ]);
+    }
+    packets
+}
+
+#[test]
+fn bad_packets_of_version_3_are_refused_and_counted() {
+    assert_refused(&pair(&[WEB]), "web", VIRTUAL, &["lb1", "lb2"], &bad_version_3());
+}
+
+#[test]
+fn bad_packets_of_version_2_are_refused_and_counted() {
+    let config = "[virtual_router.web]\ninterface = \"eth0\"\nvirtual_router_id = 51\nversion = 2\n\
+                  virtual_addresses = [\"10.77.0.50/24\"]\n";
+    let good = Packet::version_2(255);
+    let packets = [
+        ("interval", good.clone().with(5, &[2])),
+        ("authentication", good.clone().with(4, &[1])),
+        ("hop_limit", Packet { hop_limit: 254, ..good.clone() }),
+        ("checksum", good.clone().with_wrong_checksum()),
+        ("length", good.with_length(12)),
+        ("version", Packet::version_3(255)),
+    ];
+    assert_refused(&pair(&[config]), "web", VIRTUAL, &["lb1", "lb2"], &packets);
+}
+
+#[test]
+fn bad_packets_over_ipv6_are_refused_and_counted() {
+    let good = Packet::over_ipv6(255);
+    let packets = [
+        ("hop_limit", Packet { hop_limit: 254, ..good.clone() }),
+        ("checksum", good.clone().with_wrong_checksum()),
+        ("version", good.clone().with(0, &[0x21])),
+        ("type", good.clone().with(0, &[0x30])),
+        ("length", good.clone().with(3, &[3])),
+        ("interval", good.with(4, &[0, 0])),
+    ];
+    assert_refused(&pair(&[WEB_V6]), "web6", VIRTUAL_V6, &["lb1", "lb2"], &packets);
+}
+
+#[test]
+fn a_unicast_node_refuses_everybody_but_its_peers() {
+    let to_lb1 = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 11));
+    let packets = [
+        ("unknown_source", Packet { destination: to_lb1, ..Packet::version_3(255) }),
+        ("hop_limit", Packet { destination: to_lb1, hop_limit: 254, ..Packet::version_3(255) }),
+    ];
+    let config = pair(&[WEB, "transport = \"unicast\"\n"]);
+    assert_refused(&config, "web", VIRTUAL, &["lb1"], &packets);
+}
+
+#[test]
+fn a_multicast_node_refuses_what_is_sent_to_it_alone() {
+    let to_lb1 = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 11));
+    let packets = [("destination", Packet { destination: to_lb1, ..Packet::version_3(255) })];
+    assert_refused(&pair(&[WEB]), "web", VIRTUAL, &["lb1"], &packets);
+}
+
+#[test]
+fn a_packet_from_a_node_s_own_address_is_refused() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    // Otherwise the kernel drops such packets before anybody sees them.
+    pair.machine("lb1").set_sysctl("net/ipv4/conf/all/accept_local", "1").unwrap();
+    pair.look_from_now();
+    let stranger = Stranger::at(pair.machine("client"));
+    let own = Ipv4Addr::new(10, 77, 0, 11);
+    stranger.send(&Packet { source: own.into(), ..Packet::version_3(255) });
+    pair.daemon("lb1").wait_for("advertisement_refused", &[("reason", "own_source")], LIMIT);
+    assert_eq!(pair.daemon("lb1").router("web").refused["own_source"], 1);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+}
+
+#[test]
+fn another_address_list_is_accepted_and_told() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let stranger = Stranger::at(pair.machine("client"));
+    let other = Packet::version_3(200).with(8, &[10, 77, 0, 99]);
+    // Better than both: whoever is heard takes the role away, whatever the list.
+    stranger.send(&other);
+    let peer = [("peer", "10.77.0.100")];
+    pair.daemon("lb1").wait_for("address_list_differs", &peer, LIMIT);
+    pair.daemon("lb1").wait_for("became_backup", &[("reason", "outranked")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    assert!(pair.daemon("lb1").router("web").refused.is_empty());
+}
+
+#[test]
+fn another_interval_is_learnt_and_told() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    let slow = Packet::version_3(200).with(4, &100_u16.to_be_bytes());
+    let sent = Instant::now();
+    Stranger::at(pair.machine("client")).send(&slow);
+    pair.daemon("lb2").wait_for("interval_differs", &[("peer", "10.77.0.100")], LIMIT);
+    // Three intervals of a second; with their own the nodes would be back after less than half a second.
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    assert!(sent.elapsed() > Duration::from_secs(3), "{:?}", sent.elapsed());
+    drop(client);
+}
+
+/// How many packets a second a stranger sends, as far as the machine is able to.
+const FLOOD_PER_SECOND: u32 = 50_000;
+/// How long.
+const FLOOD: Duration = Duration::from_secs(4);
+
+#[test]
+fn a_flood_of_bad_packets_delays_no_advertisement() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.look_from_now();
+    let expression = "src host 10.77.0.11 and ip proto 112";
+    let mut wire = Capture::start(pair.machine("lb2"), "eth0", expression).unwrap();
+    let stranger = Stranger::at(pair.machine("client"));
+    let packets = bad_version_3();
+    let mut packets = packets.iter().cycle();
+
+    let start = Instant::now();
+    let mut sent = 0_u32;
+    while start.elapsed() < FLOOD {
+        let due = start.elapsed().as_micros() * u128::from(FLOOD_PER_SECOND) / 1_000_000;
+        while u128::from(sent) < due && start.elapsed() < FLOOD {
+            let (_, packet) = packets.next().expect("a cycle has no end");
+            stranger.send(packet);
+            sent += 1;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    pair.wait_to_hear("lb2", 3);
+    wire.stop().unwrap();
+
+    let times = wire.fields("vrrp", &["frame.time_epoch"]).unwrap();
+    let times: Vec<f64> = times.iter().map(|row| row[0].parse().unwrap()).collect();
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    println!("{sent} packets in {FLOOD:?}, the longest gap between advertisements was {longest:.3} s");
+    assert!(longest < 0.2, "{longest} s without an advertisement");
+    for node in ["lb1", "lb2"] {
+        let daemon = pair.daemon(node);
+        assert_eq!(daemon.transitions(), [""; 0], "{node}");
+        let refused: u64 = daemon.router("web").refused.values().sum();
+        let seen = refused + daemon.status().unknown_vrid;
+        assert!(seen > u64::from(sent) / 2, "{node} counted {seen} of {sent}");
+        // The reasons of the packets sent, each once.
+        assert!(daemon.new_events().len() <= 10, "{:?}", daemon.new_events());
+    }
+}
