@@ -1,0 +1,179 @@
+//! A new configuration for a running pair: only what differs is touched.
+
+use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, WEB_V6, at, pair};
+
+/// Another address of [`WEB`]'s.
+const SECOND: &str = "10.77.0.51";
+
+fn with_second() -> String {
+    WEB.replace("[\"10.77.0.50/24\"]", "[\"10.77.0.50/24\", \"10.77.0.51/24\"]")
+}
+
+#[test]
+fn the_same_file_changes_nothing() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    for node in ["lb1", "lb2"] {
+        let answer = pair.daemon(node).ask(&["reload"]);
+        assert_eq!((answer.code, answer.output.as_str()), (0, "nothing changed\n"), "{}", answer.complaint);
+        pair.daemon(node).wait_for("reloaded", &[("changes", "0")], LIMIT);
+    }
+    pair.wait_to_hear("lb2", 5);
+    for node in ["lb1", "lb2"] {
+        let events: Vec<_> = pair.daemon(node).new_events().into_iter().map(|event| event.name).collect();
+        assert_eq!(events, ["reloaded"], "{node}");
+    }
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+#[test]
+fn a_new_address_comes_and_the_old_one_stays() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    pair.configure(&netns_tests::pair(&[&with_second()]));
+    let answer = pair.daemon("lb1").ask(&["reload"]);
+    assert_eq!(answer.code, 0, "{}", answer.complaint);
+    assert!(answer.output.contains("web"), "{}", answer.output);
+    pair.wait_for_holder(SECOND, "lb1");
+    drop(pair.ping(SECOND));
+    // The nodes come one after the other, and the list that differs meanwhile is no reason to claim.
+    pair.wait_to_hear("lb2", 5);
+    assert_eq!(pair.daemon("lb2").ask(&["reload"]).code, 0);
+    pair.wait_to_hear("lb2", 5);
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).transitions(), [""; 0], "{node}");
+    }
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder_of_all(&[VIRTUAL, SECOND], "lb2");
+}
+
+#[test]
+fn a_signal_reloads_too_and_an_address_that_is_no_longer_wanted_leaves() {
+    let mut pair = Pair::elected(&pair(&[&with_second()]), VIRTUAL);
+    pair.wait_for_holder(SECOND, "lb1");
+    pair.look_from_now();
+    pair.configure(&netns_tests::pair(&[WEB]));
+    pair.daemon("lb1").hang_up(LIMIT);
+    pair.wait_for_holders(SECOND, &[]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+}
+
+#[test]
+fn a_file_that_is_wrong_is_refused_with_the_place_and_the_cause() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    pair.configure(&netns_tests::pair(&[WEB, "virtual_addreses = [\"10.77.0.51/24\"]\n"]));
+    let answer = pair.daemon("lb1").ask(&["reload"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    for part in ["baton.toml:", "virtual_addreses", "^", "virtual_addresses"] {
+        assert!(answer.complaint.contains(part), "no {part} in {}", answer.complaint);
+    }
+    pair.daemon("lb1").wait_for("reload_refused", &[], LIMIT);
+
+    // The signal has nobody to answer to but the log.
+    pair.look_from_now();
+    pair.daemon("lb1").process().signal(lab::Signal::HUP).unwrap();
+    let event = pair.daemon("lb1").wait_for("reload_refused", &[], LIMIT);
+    assert!(event.field("message").contains("virtual_addreses"), "{event}");
+
+    pair.wait_to_hear("lb2", 5);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+
+    // Put right, the next one is taken.
+    pair.configure(&netns_tests::pair(&[&with_second()]));
+    assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 0);
+    pair.wait_for_holder(SECOND, "lb1");
+}
+
+#[test]
+fn a_file_that_is_gone_is_refused() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    std::fs::remove_file(pair.place("lb1").config).unwrap();
+    let answer = pair.daemon("lb1").ask(&["reload"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.complaint.contains("baton.toml"), "{}", answer.complaint);
+    assert_eq!(pair.daemon("lb1").router("web").state, "active");
+}
+
+#[test]
+fn a_lower_priority_hands_the_role_over() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let lower = netns_tests::pair(&[WEB, "[virtual_router.web.node.lb1]\npriority = 50\n"]);
+    pair.configure(&lower);
+    assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 0);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    assert_eq!(pair.daemon("lb1").router("web").priority, 50);
+}
+
+#[test]
+fn virtual_routers_come_and_go_beside_one_that_stays() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    pair.configure(&netns_tests::pair(&[WEB, WEB_V6]));
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).ask(&["reload"]).code, 0);
+    }
+    pair.wait_for_holder("fd77::50", "lb1");
+
+    pair.configure(&netns_tests::pair(&[WEB]));
+    for node in ["lb2", "lb1"] {
+        assert_eq!(pair.daemon(node).ask(&["reload"]).code, 0);
+    }
+    pair.wait_for_holders("fd77::50", &[]);
+    pair.daemon("lb1").wait_for("router_stopped", &[("virtual_router", "web6")], LIMIT);
+    assert_eq!(pair.daemon("lb1").status().virtual_routers.keys().collect::<Vec<_>>(), ["web"]);
+    for node in ["lb1", "lb2"] {
+        let of_web = pair.daemon(node).new_events().into_iter();
+        let of_web: Vec<_> = of_web.filter(|event| event.field("virtual_router") == "web").collect();
+        assert!(of_web.is_empty(), "{node}: {of_web:?}");
+    }
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+#[test]
+fn a_virtual_router_moves_to_another_interface() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.configure(&netns_tests::pair(&[&WEB.replace("eth0", "eth1")]));
+    for node in ["lb2", "lb1"] {
+        assert_eq!(pair.daemon(node).ask(&["reload"]).code, 0);
+    }
+    let on = |interface: &str| {
+        let addresses = pair.machine("lb1").addresses(interface)?;
+        Ok(addresses.iter().any(|cidr| cidr.address() == at(VIRTUAL)))
+    };
+    lab::wait_until("The address on eth1 alone", LIMIT, || Ok(on("eth1")? && !on("eth0")?)).unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn many_reloads_in_a_row_end_with_the_last_file() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    for round in 0..30 {
+        let web = if round % 2 == 0 { with_second() } else { WEB.to_owned() };
+        pair.configure(&netns_tests::pair(&[&web]));
+        let answer = pair.daemon("lb1").ask(&["reload"]);
+        assert_eq!(answer.code, 0, "{}", answer.complaint);
+    }
+    pair.wait_for_holders(SECOND, &[]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).transitions(), [""; 0], "{node}");
+    }
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
