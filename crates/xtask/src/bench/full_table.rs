@@ -23,6 +23,8 @@ const WRITES_RUNS: usize = 5;
 const LIMIT: Duration = Duration::from_mins(2);
 /// How long to rest between two looks at the table, so that looking takes no time that building needs.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How many lines of a log are shown when something went wrong.
+const LOG_LINES: usize = 20;
 /// How long killed processes may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(30);
 
@@ -131,7 +133,9 @@ impl Built {
             }
             Err(error) => {
                 let log = daemon.log();
-                Err(BenchError::Unexpected(format!("{error}; the log of {contender}:\n{log}")))
+                let lines: Vec<_> = log.lines().collect();
+                let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+                Err(BenchError::Unexpected(format!("{error}; the log of {contender} ends with:\n{end}")))
             }
         }
     }

@@ -220,14 +220,18 @@ impl Message {
 pub(crate) struct Received<'a> {
     /// Its type: a family, or `NLMSG_ERROR` and the like.
     pub(crate) kind: u16,
+    /// Whether it is a request or an answer, among others.
+    flags: u16,
     /// What follows the header.
     pub(crate) payload: &'a [u8],
 }
 
 impl Received<'_> {
-    /// Whether it changes the table, if it is one for IPVS: a service or real server that is new, set or deleted.
+    /// Whether it changes the table, if it is one for IPVS: a service or real server that is to be new, set or deleted.
+    ///
+    /// The kernel answers a dump with the same commands, but they are no requests.
     pub(crate) fn is_write(&self) -> bool {
-        matches!(self.payload.first(), Some(1..=3 | 5..=7))
+        self.flags & NLM_F_REQUEST != 0 && matches!(self.payload.first(), Some(1..=3 | 5..=7))
     }
 
     /// Whether it is an acknowledgement or an error.
@@ -239,11 +243,12 @@ impl Received<'_> {
 /// The messages in what one system call carried.
 pub(crate) fn split(mut bytes: &[u8]) -> impl Iterator<Item = Received<'_>> {
     std::iter::from_fn(move || {
-        let [l0, l1, l2, l3, k0, k1, ..] = *bytes.first_chunk::<HEADER_BYTES>()?;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, ..] = *bytes.first_chunk::<HEADER_BYTES>()?;
         let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let payload = bytes.get(HEADER_BYTES..length)?;
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Received { kind: u16::from_ne_bytes([k0, k1]), payload })
+        let (kind, flags) = (u16::from_ne_bytes([k0, k1]), u16::from_ne_bytes([f0, f1]));
+        Some(Received { kind, flags, payload })
     })
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn command(program: &Path, duty: Duty, configuration: &Path) -> Comma
         Duty::Balancer(_) => "--check",
     };
     let mut command = Command::new(program);
-    command.args([part, "--dont-fork", "--log-console", "--use-file"]).arg(configuration);
+    command.args([part, "--dont-fork", "--log-console", "--no-syslog", "--use-file"]).arg(configuration);
     for (option, name) in [("--pid", "parent"), ("--vrrp_pid", "vrrp"), ("--checkers_pid", "checkers")] {
         command.arg(option).arg(configuration.with_extension(name));
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use lab::{Namespace, Process, wait_until};
@@ -14,6 +15,9 @@ use super::ipvs::{GENERIC, split};
 const LIMIT: Duration = Duration::from_mins(1);
 /// How much may wait to be written down, in KiB: a whole table and all of its acknowledgements.
 const BUFFER_KIB: &str = "65536";
+
+/// How long a message may wait in the kernel before `tcpdump` is handed it (its read timeout of one second), twice.
+const DELIVERY: Duration = Duration::from_secs(2);
 
 /// A recording that is running.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ impl Monitor {
 
     /// Ends the recording and returns what it holds.
     pub(crate) fn stop(mut self, namespace: &Namespace) -> Result<Overheard, BenchError> {
+        thread::sleep(DELIVERY);
         self.tcpdump.terminate(LIMIT)?;
         wait_until("The end of the recording", LIMIT, || {
             Ok(self.tcpdump.log().contains("dropped by kernel"))
@@ -88,9 +93,6 @@ const FILE_HEADER_BYTES: usize = 24;
 const RECORD_HEADER_BYTES: usize = 16;
 /// `LINKTYPE_NETLINK`'s header: packet type, ARP type, 10 octets of nothing, netlink protocol; big-endian.
 const LINK_HEADER_BYTES: usize = 16;
-/// `PACKET_USER` and `PACKET_KERNEL` in `linux/if_packet.h`: who receives it.
-const TO_USER: u16 = 6;
-const TO_KERNEL: u16 = 7;
 
 fn read(recording: &[u8], family: u16) -> Overheard {
     let mut overheard = Overheard::default();
@@ -98,15 +100,15 @@ fn read(recording: &[u8], family: u16) -> Overheard {
     while let Some((time, packet, next)) = record(rest) {
         rest = next;
         let Some((link, messages)) = packet.split_first_chunk::<LINK_HEADER_BYTES>() else { continue };
-        let [t0, t1, .., p0, p1] = *link;
+        let [.., p0, p1] = *link;
         if u16::from_be_bytes([p0, p1]) != GENERIC {
             continue;
         }
         for message in split(messages) {
-            match u16::from_be_bytes([t0, t1]) {
-                TO_KERNEL if message.kind == family && message.is_write() => overheard.writes.push(time),
-                TO_USER if message.is_verdict() => overheard.verdicts.push(time),
-                _ => {}
+            if message.kind == family && message.is_write() {
+                overheard.writes.push(time);
+            } else if message.is_verdict() {
+                overheard.verdicts.push(time);
             }
         }
     }

