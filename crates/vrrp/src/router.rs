@@ -259,8 +259,8 @@ impl VirtualRouter {
                 self.state = State::Active { advertise_at: self.next_advertisement(now) };
                 vec![RouterAction::Advertise(self.parameters.priority)]
             }
-            (State::Active { .. }, RouterEvent::Heard { advertisement, from }) => {
-                self.hear_as_active(advertisement, from, now)
+            (State::Active { advertise_at }, RouterEvent::Heard { advertisement, from }) => {
+                self.hear_as_active(advertisement, from, advertise_at, now)
             }
             (State::Active { .. }, RouterEvent::Startup | RouterEvent::Deadline) => Vec::new(),
         }
@@ -350,7 +350,13 @@ impl VirtualRouter {
         Vec::new()
     }
 
-    fn hear_as_active(&mut self, heard: &Advertisement, from: IpAddr, now: Instant) -> Vec<RouterAction> {
+    fn hear_as_active(
+        &mut self,
+        heard: &Advertisement,
+        from: IpAddr,
+        advertise_at: Instant,
+        now: Instant,
+    ) -> Vec<RouterAction> {
         // RFC 9568, section 7.1: the owner of the addresses discards what others advertise for them.
         if self.is_owner() {
             return Vec::new();
@@ -362,7 +368,11 @@ impl VirtualRouter {
         if (heard.priority, from) > (self.parameters.priority, self.parameters.source) {
             self.watch(self.learn(heard), now);
             let cause = BecomeBackupCause::Outranked { by: from, priority: heard.priority };
-            return vec![RouterAction::BecameBackup(cause)];
+            // Where a split heals, the winner may not know yet that neighbours were told of another Active, and tells
+            // them anew when it hears of one. A node that slept past its own advertisement has nothing to say.
+            let last_word =
+                (now <= advertise_at).then_some(RouterAction::Advertise(self.parameters.priority));
+            return last_word.into_iter().chain([RouterAction::BecameBackup(cause)]).collect();
         }
         vec![
             RouterAction::Advertise(self.parameters.priority),

@@ -152,7 +152,9 @@ impl Routers {
                 RouterAction::BecameInitialize => self.end_patience(name),
                 RouterAction::Contested { by, priority } => {
                     let key = (Some(name.clone()), member.segment(), "dual_active");
-                    if self.told.lets_through(key, now) {
+                    // Whoever was just taken over from may still say so once.
+                    let is_lasting = now - member.since > member.config.interval.duration();
+                    if is_lasting && self.told.lets_through(key, now) {
                         let router = name.clone();
                         outputs.push(RoutersOutput::Report(Report::DualActive { router, by, priority }));
                     }

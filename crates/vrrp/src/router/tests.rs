@@ -186,7 +186,7 @@ fn table() -> Vec<Row> {
             ACTIVE,
             Heard(101, LESSER),
             backup_anew(LEARNED),
-            &[outranked(101, LESSER)],
+            &[advertise(), outranked(101, LESSER)],
         ),
         row(
             "6.4.3 equal, greater address",
@@ -194,7 +194,7 @@ fn table() -> Vec<Row> {
             ACTIVE,
             Heard(100, GREATER),
             backup_anew(LEARNED),
-            &[outranked(100, GREATER)],
+            &[advertise(), outranked(100, GREATER)],
         ),
         row(
             "6.4.3 equal, lesser address",
@@ -218,7 +218,7 @@ fn table() -> Vec<Row> {
             ACTIVE,
             Heard(101, LESSER),
             backup_anew(LEARNED),
-            &[outranked(101, LESSER)],
+            &[advertise(), outranked(101, LESSER)],
         ),
     ];
     for priority in [0, 99, 100, 101, 255] {
@@ -294,6 +294,18 @@ fn a_received_advertisement_that_changes_nothing_leaves_the_sending_timer_alone(
         let _ = router.handle(RouterEvent::Heard { advertisement, from: GREATER.into() }, after(10));
     }
     assert_eq!(router.next_deadline(), Some(after(700)));
+}
+
+#[test]
+fn an_active_that_slept_past_its_own_advertisement_yields_without_a_word() {
+    let mut router = in_state(parameters(), ACTIVE);
+    let actions =
+        router.handle(RouterEvent::Heard { advertisement: &heard(101), from: LESSER.into() }, after(1));
+    let priority = Priority::from_wire(101);
+    assert_eq!(
+        actions,
+        [RouterAction::BecameBackup(BecomeBackupCause::Outranked { by: LESSER.into(), priority })]
+    );
 }
 
 #[test]
