@@ -47,6 +47,7 @@ struct Schedule {
 
 #[derive(Clone, Copy, Debug)]
 enum Next {
+    FirstBurst,
     SecondBurst,
     Refresh,
 }
@@ -80,14 +81,14 @@ impl Announcing {
         for Announced { address, origin, wanted } in active {
             let stands = *origin == Origin::Own || self.standing.contains(address);
             if stands && !self.schedules.contains_key(address) {
-                announcements.extend(self.begin(address.clone(), *wanted, links, now));
+                announcements.extend(self.announce(address.clone(), *wanted, Next::FirstBurst, links, now));
             }
         }
         announcements
     }
 
     /// Announces addresses from the beginning again, since somebody else drew the traffic to himself; those that were
-    /// announced less than `gap` ago are left out.
+    /// announced less than `gap` ago follow when it is over.
     pub(super) fn repeat<'a>(
         &mut self,
         addresses: impl Iterator<Item = &'a InterfaceAddress>,
@@ -95,15 +96,17 @@ impl Announcing {
         links: &BTreeMap<InterfaceName, LinkState>,
         now: Instant,
     ) -> Vec<Announcement> {
-        addresses
-            .filter_map(|address| {
-                let Schedule { wanted, last, .. } = *self.schedules.get(address)?;
-                if now - last < gap {
-                    return None;
-                }
-                self.begin(address.clone(), wanted, links, now)
-            })
-            .collect()
+        let mut announcements = Vec::new();
+        for address in addresses {
+            let Some(Schedule { wanted, last, .. }) = self.schedules.get(address).copied() else { continue };
+            if now < last + gap {
+                self.schedules.insert(address.clone(), Schedule { wanted, next: Next::FirstBurst, last });
+                self.timers.set(address.clone(), Some(last + gap));
+            } else {
+                announcements.extend(self.announce(address.clone(), wanted, Next::FirstBurst, links, now));
+            }
+        }
+        announcements
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -119,43 +122,36 @@ impl Announcing {
         let mut announcements = Vec::new();
         while let Some(address) = self.timers.pop_due(now) {
             let Some(Schedule { wanted, next, .. }) = self.schedules.get(&address).copied() else { continue };
-            let count = match next {
-                Next::SecondBurst => wanted.burst,
-                Next::Refresh => 1,
-            };
-            announcements.extend(announcement(&address, count, links));
-            self.go_on(address, Schedule { wanted, next: Next::Refresh, last: now }, now);
+            announcements.extend(self.announce(address, wanted, next, links, now));
         }
         announcements
     }
 
-    fn begin(
+    /// Announces an address as it is due, and schedules what follows.
+    fn announce(
         &mut self,
         address: InterfaceAddress,
         wanted: Announcements,
+        due: Next,
         links: &BTreeMap<InterfaceName, LinkState>,
         now: Instant,
     ) -> Option<Announcement> {
-        let first = announcement(&address, wanted.burst, links);
-        let next = if wanted.repeat_after.is_zero() { Next::Refresh } else { Next::SecondBurst };
-        self.go_on(address, Schedule { wanted, next, last: now }, now);
-        first
+        let Announcements { burst, repeat_after, refresh } = wanted;
+        let (count, next, wait) = match due {
+            Next::FirstBurst if repeat_after > Duration::ZERO => (burst, Next::SecondBurst, repeat_after),
+            Next::FirstBurst | Next::SecondBurst => (burst, Next::Refresh, refresh),
+            Next::Refresh => (1, Next::Refresh, refresh),
+        };
+        let announcement = announcement(&address, count, links);
+        self.timers.set(address.clone(), (wait > Duration::ZERO).then(|| now + wait));
+        self.schedules.insert(address, Schedule { wanted, next, last: now });
+        announcement
     }
 
     fn end(&mut self, address: &InterfaceAddress) {
         if self.schedules.remove(address).is_some() {
             self.timers.set(address.clone(), None);
         }
-    }
-
-    fn go_on(&mut self, address: InterfaceAddress, schedule: Schedule, now: Instant) {
-        let wait = match schedule.next {
-            Next::SecondBurst => schedule.wanted.repeat_after,
-            Next::Refresh => schedule.wanted.refresh,
-        };
-        let at = (wait > Duration::ZERO).then(|| now + wait);
-        self.timers.set(address.clone(), at);
-        self.schedules.insert(address, schedule);
     }
 }
 
