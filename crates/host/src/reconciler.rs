@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{io, mem};
+use std::{fs, io, mem};
 
 use node::config::InterfaceAddress;
 use node::host_state::Wanted;
@@ -171,5 +171,9 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
     });
     drop(reconciler);
     finished.map_err(|_| ReconcilerError::Unfinished)?;
+    if cleaned.refused.is_empty() {
+        // A record that names nothing says no more than none; one that cannot be removed does no harm.
+        let _ = fs::remove_file(record);
+    }
     Ok(cleaned)
 }
