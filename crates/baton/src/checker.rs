@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use host::clock::{Alarm, now};
 use node::config::Config;
-use node::pools::{PoolInput, PoolOutput, Pools};
+use node::pools::{PoolsInput, PoolsOutput, Pools};
 use node::status::PoolsStatus;
 use probe::Prober;
 use tokio::sync::{mpsc, oneshot};
@@ -33,7 +33,7 @@ pub struct Checker {
 }
 
 enum Wake {
-    Input(PoolInput),
+    Input(PoolsInput),
     Status(oneshot::Sender<PoolsStatus>),
 }
 
@@ -57,18 +57,18 @@ impl Checker {
     /// # Errors
     /// The kernel's or the reactor's, when its timer fails.
     pub async fn run(mut self) -> io::Result<()> {
-        self.handle(PoolInput::Start);
+        self.handle(PoolsInput::Start);
         self.desire.set_tables(self.pools.tables());
         loop {
             self.alarm.set(self.pools.next_deadline())?;
             let wake = tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(CheckerCommand::Reload(config)) => Wake::Input(PoolInput::Reload(config)),
+                    Some(CheckerCommand::Reload(config)) => Wake::Input(PoolsInput::Reload(config)),
                     Some(CheckerCommand::Status(asked)) => Wake::Status(asked),
                     None => return Ok(()),
                 },
-                (probe, outcome) = self.prober.next() => Wake::Input(PoolInput::Probed { probe, outcome }),
-                expired = self.alarm.expired() => expired.map(|()| Wake::Input(PoolInput::Deadline))?,
+                (probe, outcome) = self.prober.next() => Wake::Input(PoolsInput::Probed { probe, outcome }),
+                expired = self.alarm.expired() => expired.map(|()| Wake::Input(PoolsInput::Deadline))?,
             };
             match wake {
                 Wake::Input(input) => self.handle(input),
@@ -80,13 +80,13 @@ impl Checker {
         }
     }
 
-    fn handle(&mut self, input: PoolInput) {
+    fn handle(&mut self, input: PoolsInput) {
         let mut tables_changed = false;
         for output in self.pools.handle(input, now()) {
             match output {
-                PoolOutput::Probe(request) => self.prober.start(request),
-                PoolOutput::TablesChanged => tables_changed = true,
-                PoolOutput::Report(report) => self.journal.tell(report),
+                PoolsOutput::Probe(request) => self.prober.start(request),
+                PoolsOutput::TablesChanged => tables_changed = true,
+                PoolsOutput::Report(report) => self.journal.tell(report),
             }
         }
         if tables_changed {

@@ -10,7 +10,7 @@ use monotonic::Instant;
 use crate::config::Config;
 use crate::host_state::Wanted;
 use crate::link::LinkEvent;
-use crate::pools::{Outcome, PoolInput, PoolOutput, Pools, ProbeId, ProbeRequest};
+use crate::pools::{Outcome, Pools, PoolsInput, PoolsOutput, ProbeId, ProbeRequest};
 use crate::reception::Datagram;
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
@@ -92,14 +92,14 @@ impl Node {
     #[must_use]
     pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Vec<Output> {
         let (to_routers, to_pools) = match input {
-            Input::Start => (Some(RoutersInput::Start), Some(PoolInput::Start)),
-            Input::Deadline => (Some(RoutersInput::Deadline), Some(PoolInput::Deadline)),
+            Input::Start => (Some(RoutersInput::Start), Some(PoolsInput::Start)),
+            Input::Deadline => (Some(RoutersInput::Deadline), Some(PoolsInput::Deadline)),
             Input::Datagram(datagram) => (Some(RoutersInput::Datagram(datagram)), None),
             Input::Link(event) => (Some(RoutersInput::Link(event)), None),
-            Input::Probed { probe, outcome } => (None, Some(PoolInput::Probed { probe, outcome })),
+            Input::Probed { probe, outcome } => (None, Some(PoolsInput::Probed { probe, outcome })),
             Input::Reconciled(outcome) => (Some(RoutersInput::Reconciled(outcome)), None),
             Input::Reload(config) => {
-                (Some(RoutersInput::Reload(Arc::clone(&config))), Some(PoolInput::Reload(config)))
+                (Some(RoutersInput::Reload(Arc::clone(&config))), Some(PoolsInput::Reload(config)))
             }
             Input::Shutdown => (Some(RoutersInput::Shutdown), None),
         };
@@ -121,12 +121,12 @@ impl From<RoutersOutput> for Output {
     }
 }
 
-impl From<PoolOutput> for Output {
-    fn from(output: PoolOutput) -> Self {
+impl From<PoolsOutput> for Output {
+    fn from(output: PoolsOutput) -> Self {
         match output {
-            PoolOutput::Probe(request) => Self::Probe(request),
-            PoolOutput::TablesChanged => Self::Reconcile,
-            PoolOutput::Report(report) => Self::Report(report),
+            PoolsOutput::Probe(request) => Self::Probe(request),
+            PoolsOutput::TablesChanged => Self::Reconcile,
+            PoolsOutput::Report(report) => Self::Report(report),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Every virtual server of a node: health, weights, the tables the kernel should hold.
 //!
-//! 1. Make [`Pools`] from the configuration and hand it [`PoolInput::Start`].
+//! 1. Make [`Pools`] from the configuration and hand it [`PoolsInput::Start`].
 //! 2. Carry out what it answers: ask each [`ProbeRequest`]'s real server and bring what came of it back as
-//!    [`PoolInput::Probed`], under the same id; tell each [`Report`].
-//! 3. Come back with [`PoolInput::Deadline`] when [`Pools::next_deadline`] has come.
-//! 4. After [`PoolOutput::TablesChanged`] fetch [`Pools::tables`]. Several inputs may be handled before: the tables are
+//!    [`PoolsInput::Probed`], under the same id; tell each [`Report`].
+//! 3. Come back with [`PoolsInput::Deadline`] when [`Pools::next_deadline`] has come.
+//! 4. After [`PoolsOutput::TablesChanged`] fetch [`Pools::tables`]. Several inputs may be handled before: the tables are
 //!    put together when they are asked for, from what changed since the last time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ pub const INCONCLUSIVE_REPORT_GAP: Duration = Duration::from_mins(1);
 
 /// Something that happened to the virtual servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PoolInput {
+pub enum PoolsInput {
     /// The node starts.
     Start,
     /// The moment of [`Pools::next_deadline`] has come.
@@ -52,7 +52,7 @@ pub enum PoolInput {
 
 /// Something to be done for the virtual servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PoolOutput {
+pub enum PoolsOutput {
     /// Ask a real server.
     Probe(ProbeRequest),
     /// [`Pools::tables`] has another answer.
@@ -95,7 +95,7 @@ struct CheckedServer {
 }
 
 impl Pools {
-    /// Returns the virtual servers of this configuration, none of them under way before [`PoolInput::Start`].
+    /// Returns the virtual servers of this configuration, none of them under way before [`PoolsInput::Start`].
     pub fn new(config: Arc<Config>) -> Self {
         Self {
             config,
@@ -114,12 +114,12 @@ impl Pools {
     ///
     /// Outcomes of checks that are gone are ignored.
     #[must_use]
-    pub fn handle(&mut self, input: PoolInput, now: Instant) -> Vec<PoolOutput> {
+    pub fn handle(&mut self, input: PoolsInput, now: Instant) -> Vec<PoolsOutput> {
         match input {
-            PoolInput::Start => self.reconfigure(now),
-            PoolInput::Deadline => self.start_probes(now),
-            PoolInput::Probed { probe, outcome } => self.finish_probe(probe, outcome, now),
-            PoolInput::Reload(config) => {
+            PoolsInput::Start => self.reconfigure(now),
+            PoolsInput::Deadline => self.start_probes(now),
+            PoolsInput::Probed { probe, outcome } => self.finish_probe(probe, outcome, now),
+            PoolsInput::Reload(config) => {
                 self.config = config;
                 self.reconfigure(now)
             }
@@ -146,7 +146,7 @@ impl Pools {
         PoolsStatus { virtual_servers }
     }
 
-    fn reconfigure(&mut self, now: Instant) -> Vec<PoolOutput> {
+    fn reconfigure(&mut self, now: Instant) -> Vec<PoolsOutput> {
         self.roster.begin_group();
         let mut outputs = Vec::new();
         let config = self.config.clone();
@@ -164,7 +164,7 @@ impl Pools {
             self.stale.remove(&name);
         }
         if self.refresh_tables() == Refreshed::Changed {
-            outputs.push(PoolOutput::TablesChanged);
+            outputs.push(PoolsOutput::TablesChanged);
         }
         outputs
     }
@@ -174,10 +174,10 @@ impl Pools {
         name: &ServerName,
         config: &Arc<VirtualServerConfig>,
         now: Instant,
-        outputs: &mut Vec<PoolOutput>,
+        outputs: &mut Vec<PoolsOutput>,
     ) -> VirtualServerState {
         let (server, changes) = VirtualServerState::new(config.clone(), &mut self.roster, now);
-        outputs.extend(reports(name, &server, changes).map(PoolOutput::Report));
+        outputs.extend(reports(name, &server, changes).map(PoolsOutput::Report));
         self.enter(name, &server);
         server
     }
@@ -188,11 +188,11 @@ impl Pools {
         mut server: VirtualServerState,
         config: &Arc<VirtualServerConfig>,
         now: Instant,
-        outputs: &mut Vec<PoolOutput>,
+        outputs: &mut Vec<PoolsOutput>,
     ) -> VirtualServerState {
         self.forget(&server);
         let changes = server.reconfigure(config.clone(), &mut self.roster, now);
-        outputs.extend(reports(name, &server, changes).map(PoolOutput::Report));
+        outputs.extend(reports(name, &server, changes).map(PoolsOutput::Report));
         self.enter(name, &server);
         server
     }
@@ -213,19 +213,19 @@ impl Pools {
         self.withdrawn.extend(server.keys());
     }
 
-    fn start_probes(&mut self, now: Instant) -> Vec<PoolOutput> {
+    fn start_probes(&mut self, now: Instant) -> Vec<PoolsOutput> {
         let mut outputs = Vec::new();
         while let Some(id) = self.timers.pop_due(now) {
             let Some((server, real_server)) = self.checked(id) else { continue };
             if let Some(health) = server.start_probe(real_server, now) {
                 let check = health.check().clone();
-                outputs.push(PoolOutput::Probe(ProbeRequest { id, target: real_server, check }));
+                outputs.push(PoolsOutput::Probe(ProbeRequest { id, target: real_server, check }));
             }
         }
         outputs
     }
 
-    fn finish_probe(&mut self, id: ProbeId, outcome: Outcome, now: Instant) -> Vec<PoolOutput> {
+    fn finish_probe(&mut self, id: ProbeId, outcome: Outcome, now: Instant) -> Vec<PoolsOutput> {
         let Some(CheckedServer { server: name, real_server }) = self.checks.get(&id).cloned() else {
             return Vec::new();
         };
@@ -234,12 +234,15 @@ impl Pools {
         let changes = server.finish_probe(real_server, outcome, now);
         let next_probe = server.health(real_server).and_then(Health::next_probe);
         let tables_changed = changes.contains(&PoolChange::Destinations);
-        let mut outputs: Vec<_> =
-            inconclusive.into_iter().chain(reports(&name, server, changes)).map(PoolOutput::Report).collect();
+        let mut outputs: Vec<_> = inconclusive
+            .into_iter()
+            .chain(reports(&name, server, changes))
+            .map(PoolsOutput::Report)
+            .collect();
         self.timers.set(id, next_probe);
         if tables_changed {
             self.stale.insert(name);
-            outputs.push(PoolOutput::TablesChanged);
+            outputs.push(PoolsOutput::TablesChanged);
         }
         outputs
     }

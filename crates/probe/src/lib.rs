@@ -8,20 +8,20 @@
 //!    thread that owns [`Pools`](node::pools::Pools) is the right one; nothing that must be on time belongs there too.
 //! 2. Hand each [`ProbeRequest`](node::pools::ProbeRequest) to [`Prober::start`], which never waits.
 //! 3. Await [`Prober::next`] beside the other events (it is cancel safe) and hand what it returns to the pools as
-//!    [`PoolInput::Probed`](node::pools::PoolInput::Probed), and what [`Prober::try_next`] has besides.
+//!    [`PoolsInput::Probed`](node::pools::PoolsInput::Probed), and what [`Prober::try_next`] has besides.
 //! 4. Only then fetch the tables, if they changed: they are put together once for all that ended together.
 //!
 //! ```
-//! # use node::pools::{PoolInput, PoolOutput, Pools};
+//! # use node::pools::{PoolsInput, PoolsOutput, Pools};
 //! # use probe::Prober;
 //! # async fn turn(pools: &mut Pools, prober: &mut Prober, now: impl Fn() -> monotonic::Instant) {
 //! let mut finished = Some(prober.next().await);
 //! while let Some((probe, outcome)) = finished {
-//!     for output in pools.handle(PoolInput::Probed { probe, outcome }, now()) {
+//!     for output in pools.handle(PoolsInput::Probed { probe, outcome }, now()) {
 //!         match output {
-//!             PoolOutput::Probe(request) => prober.start(request),
-//!             PoolOutput::TablesChanged => { /* note it */ }
-//!             PoolOutput::Report(report) => { /* tell the operator */ }
+//!             PoolsOutput::Probe(request) => prober.start(request),
+//!             PoolsOutput::TablesChanged => { /* note it */ }
+//!             PoolsOutput::Report(report) => { /* tell the operator */ }
 //!         }
 //!     }
 //!     finished = prober.try_next();

@@ -63,38 +63,38 @@ fn config<const N: usize>(servers: [(&str, Arc<VirtualServerConfig>); N]) -> Arc
     })
 }
 
-fn start(config: &Arc<Config>) -> (Pools, Vec<PoolOutput>) {
+fn start(config: &Arc<Config>) -> (Pools, Vec<PoolsOutput>) {
     let mut pools = Pools::new(config.clone());
-    let outputs = pools.handle(PoolInput::Start, NOW);
+    let outputs = pools.handle(PoolsInput::Start, NOW);
     (pools, outputs)
 }
 
 /// Lets every probe start that is due and returns them by target.
 fn due(pools: &mut Pools, now: Instant) -> BTreeMap<SocketAddr, ProbeId> {
     pools
-        .handle(PoolInput::Deadline, now)
+        .handle(PoolsInput::Deadline, now)
         .into_iter()
         .map(|output| match output {
-            PoolOutput::Probe(ProbeRequest { id, target, check: _ }) => (target, id),
-            PoolOutput::TablesChanged | PoolOutput::Report(_) => panic!("a deadline brings {output:?}"),
+            PoolsOutput::Probe(ProbeRequest { id, target, check: _ }) => (target, id),
+            PoolsOutput::TablesChanged | PoolsOutput::Report(_) => panic!("a deadline brings {output:?}"),
         })
         .collect()
 }
 
-fn answer(pools: &mut Pools, probe: ProbeId, outcome: Outcome, now: Instant) -> Vec<PoolOutput> {
-    pools.handle(PoolInput::Probed { probe, outcome }, now)
+fn answer(pools: &mut Pools, probe: ProbeId, outcome: Outcome, now: Instant) -> Vec<PoolsOutput> {
+    pools.handle(PoolsInput::Probed { probe, outcome }, now)
 }
 
 fn bad() -> Outcome {
     Outcome::Bad("connection refused".into())
 }
 
-fn up(name: &str, number: u16) -> PoolOutput {
-    PoolOutput::Report(Report::RealServerUp { server: server(name), real_server: real_server(number) })
+fn up(name: &str, number: u16) -> PoolsOutput {
+    PoolsOutput::Report(Report::RealServerUp { server: server(name), real_server: real_server(number) })
 }
 
-fn down(name: &str, number: u16) -> PoolOutput {
-    PoolOutput::Report(Report::RealServerDown {
+fn down(name: &str, number: u16) -> PoolsOutput {
+    PoolsOutput::Report(Report::RealServerDown {
         server: server(name),
         real_server: real_server(number),
         reason: "connection refused".into(),
@@ -109,7 +109,7 @@ fn served(pools: &mut Pools, port: u16) -> Vec<SocketAddr> {
 fn a_virtual_server_goes_up_and_down_with_its_real_servers() {
     let web = VirtualServerConfig { sorry_server: Some(at_weight(99, 1)), ..virtual_server(80, [1, 2]) };
     let (mut pools, outputs) = start(&config([("web", Arc::new(web))]));
-    assert_eq!(outputs, [PoolOutput::TablesChanged]);
+    assert_eq!(outputs, [PoolsOutput::TablesChanged]);
     assert_eq!(served(&mut pools, 80), [real_server(99)]);
 
     let probes = due(&mut pools, after(1));
@@ -119,7 +119,7 @@ fn a_virtual_server_goes_up_and_down_with_its_real_servers() {
     let reached = Report::QuorumReached { server: server("web"), weight: 1, quorum: 1 };
     assert_eq!(
         answer(&mut pools, probes[&real_server(1)], Outcome::Good, after(3)),
-        [up("web", 1), PoolOutput::Report(reached), PoolOutput::TablesChanged]
+        [up("web", 1), PoolsOutput::Report(reached), PoolsOutput::TablesChanged]
     );
     assert_eq!(served(&mut pools, 80), [real_server(1)]);
     assert_eq!(answer(&mut pools, probes[&real_server(2)], bad(), after(4)), []);
@@ -141,7 +141,7 @@ fn a_virtual_server_goes_up_and_down_with_its_real_servers() {
     };
     assert_eq!(
         answer(&mut pools, probes[&real_server(1)], bad(), after(4002)),
-        [down("web", 1), PoolOutput::Report(lost), PoolOutput::TablesChanged]
+        [down("web", 1), PoolsOutput::Report(lost), PoolsOutput::TablesChanged]
     );
     assert_eq!(served(&mut pools, 80), [real_server(99)]);
 
@@ -159,7 +159,7 @@ fn a_virtual_server_without_a_check_is_up_from_the_start() {
     let web = VirtualServerConfig { check: None, ..virtual_server(80, [1, 2]) };
     let (mut pools, outputs) = start(&config([("web", Arc::new(web))]));
     let reached = Report::QuorumReached { server: server("web"), weight: 2, quorum: 1 };
-    assert_eq!(outputs, [PoolOutput::Report(reached), PoolOutput::TablesChanged]);
+    assert_eq!(outputs, [PoolsOutput::Report(reached), PoolsOutput::TablesChanged]);
     assert_eq!(served(&mut pools, 80), [real_server(1), real_server(2)]);
     assert_eq!(pools.next_deadline(), None);
 }
@@ -171,7 +171,7 @@ fn a_shortage_on_this_node_takes_nobody_out_and_is_told_once_a_minute() {
     assert!(!answer(&mut pools, probe, Outcome::Good, after(0)).is_empty());
 
     let short = || Outcome::Inconclusive("too many open files".into());
-    let told = PoolOutput::Report(Report::ProbeInconclusive {
+    let told = PoolsOutput::Report(Report::ProbeInconclusive {
         server: server("web"),
         real_server: real_server(1),
         reason: "too many open files".into(),
@@ -194,7 +194,7 @@ fn the_same_configuration_again_changes_nothing() {
 
     let copied = VirtualServerConfig::clone(&web);
     for again in [config([("web", web)]), config([("web", Arc::new(copied))])] {
-        assert_eq!(pools.handle(PoolInput::Reload(again), after(2)), []);
+        assert_eq!(pools.handle(PoolsInput::Reload(again), after(2)), []);
         assert!(Arc::ptr_eq(&pools.tables(), &tables));
         assert_eq!((pools.next_deadline(), pools.status()), (deadline, status.clone()));
     }
@@ -215,13 +215,13 @@ fn a_reload_keeps_the_verdict_and_the_probe_under_way_of_what_stays() {
         to: Weight::new(5),
     };
     assert_eq!(
-        pools.handle(PoolInput::Reload(config([("web", Arc::new(wanted))])), after(1000)),
-        [PoolOutput::Report(weight_changed), PoolOutput::TablesChanged]
+        pools.handle(PoolsInput::Reload(config([("web", Arc::new(wanted))])), after(1000)),
+        [PoolsOutput::Report(weight_changed), PoolsOutput::TablesChanged]
     );
     assert_eq!(served(&mut pools, 80), [real_server(1)]);
     assert_eq!(
         answer(&mut pools, probes[&real_server(2)], Outcome::Good, after(1001)),
-        [up("web", 2), PoolOutput::TablesChanged],
+        [up("web", 2), PoolsOutput::TablesChanged],
         "the probe was under way during the reload"
     );
     assert_eq!(due(&mut pools, after(1001)).keys().copied().collect::<Vec<_>>(), [real_server(3)]);
@@ -233,7 +233,7 @@ fn outcomes_of_checks_that_are_gone_are_ignored() {
     let (mut pools, _) = start(&config([("web", Arc::new(virtual_server(80, [1, 2])))]));
     let probes = due(&mut pools, after(1));
     let wanted = VirtualServerConfig { check: Some(check(5)), ..virtual_server(80, [1]) };
-    assert_eq!(pools.handle(PoolInput::Reload(config([("web", Arc::new(wanted))])), after(2)), []);
+    assert_eq!(pools.handle(PoolsInput::Reload(config([("web", Arc::new(wanted))])), after(2)), []);
     assert_eq!(answer(&mut pools, probes[&real_server(1)], Outcome::Good, after(3)), []);
     assert_eq!(answer(&mut pools, probes[&real_server(2)], Outcome::Good, after(3)), []);
     assert_eq!(served(&mut pools, 80), []);
@@ -245,8 +245,8 @@ fn what_leaves_the_configuration_leaves_the_tables_and_the_timers() {
     let web = Arc::new(virtual_server(80, [1]));
     let (mut pools, _) = start(&config([("web", web.clone()), ("shop", Arc::new(virtual_server(81, [2])))]));
     assert_eq!(pools.tables().0.len(), 2);
-    let outputs = pools.handle(PoolInput::Reload(config([("web", web)])), after(1));
-    assert_eq!(outputs, [PoolOutput::TablesChanged]);
+    let outputs = pools.handle(PoolsInput::Reload(config([("web", web)])), after(1));
+    assert_eq!(outputs, [PoolsOutput::TablesChanged]);
     assert_eq!(pools.tables().0.keys().copied().collect::<Vec<_>>(), [key(80)]);
     assert_eq!(due(&mut pools, after(1)).keys().copied().collect::<Vec<_>>(), [real_server(1)]);
 }
@@ -255,8 +255,8 @@ fn what_leaves_the_configuration_leaves_the_tables_and_the_timers() {
 fn a_virtual_server_may_leave_before_its_last_change_was_fetched() {
     let (mut pools, _) = start(&config([("web", Arc::new(virtual_server(80, [1])))]));
     let probe = due(&mut pools, after(0))[&real_server(1)];
-    assert!(answer(&mut pools, probe, Outcome::Good, after(1)).contains(&PoolOutput::TablesChanged));
-    assert_eq!(pools.handle(PoolInput::Reload(config([])), after(2)), [PoolOutput::TablesChanged]);
+    assert!(answer(&mut pools, probe, Outcome::Good, after(1)).contains(&PoolsOutput::TablesChanged));
+    assert_eq!(pools.handle(PoolsInput::Reload(config([])), after(2)), [PoolsOutput::TablesChanged]);
     assert_eq!(*pools.tables(), Tables::default());
     assert_eq!(pools.next_deadline(), None);
 }
@@ -267,7 +267,7 @@ fn a_service_may_move_from_one_virtual_server_to_another_in_one_reload() {
         |port, number| Arc::new(VirtualServerConfig { check: None, ..virtual_server(port, [number]) });
     let (mut pools, _) = start(&config([("one", unchecked(80, 1)), ("two", unchecked(81, 2))]));
     let swapped = config([("one", unchecked(81, 1)), ("two", unchecked(80, 2))]);
-    assert_eq!(pools.handle(PoolInput::Reload(swapped), after(1)), [PoolOutput::TablesChanged]);
+    assert_eq!(pools.handle(PoolsInput::Reload(swapped), after(1)), [PoolsOutput::TablesChanged]);
     assert_eq!(served(&mut pools, 80), [real_server(2)]);
     assert_eq!(served(&mut pools, 81), [real_server(1)]);
 }
@@ -294,7 +294,7 @@ fn one_of_ten_thousand_real_servers_touches_one_service_only() {
     for (milliseconds, changes) in [(4000, false), (6000, true)] {
         due(&mut pools, after(milliseconds));
         let outputs = answer(&mut pools, probes[&real_server(4242)], bad(), after(milliseconds));
-        assert_eq!(outputs.contains(&PoolOutput::TablesChanged), changes);
+        assert_eq!(outputs.contains(&PoolsOutput::TablesChanged), changes);
     }
     let now = pools.tables();
     let touched: Vec<_> = before
@@ -372,26 +372,26 @@ proptest! {
     ) {
         let mut pools = Pools::new(first.clone());
         let (mut fetched, mut announced) = (pools.tables(), false);
-        let mut outputs = pools.handle(PoolInput::Start, NOW);
+        let mut outputs = pools.handle(PoolsInput::Start, NOW);
         let (mut config, mut now, mut requests) = (first, NOW, Vec::new());
         for step in steps {
             for output in outputs {
                 match output {
-                    PoolOutput::Probe(request) => requests.push(request.id),
-                    PoolOutput::TablesChanged => announced = true,
-                    PoolOutput::Report(_) => {}
+                    PoolsOutput::Probe(request) => requests.push(request.id),
+                    PoolsOutput::TablesChanged => announced = true,
+                    PoolsOutput::Report(_) => {}
                 }
             }
             outputs = match step {
                 Step::Wait(milliseconds) => {
                     now = now + Duration::from_millis(milliseconds);
-                    pools.handle(PoolInput::Deadline, now)
+                    pools.handle(PoolsInput::Deadline, now)
                 }
                 Step::Answer(_, _) if requests.is_empty() => vec![],
                 Step::Answer(probe, outcome) => answer(&mut pools, *probe.get(&requests), outcome, now),
                 Step::Reload(wanted) => {
                     config = wanted.clone();
-                    pools.handle(PoolInput::Reload(wanted), now)
+                    pools.handle(PoolsInput::Reload(wanted), now)
                 }
                 Step::Fetch => {
                     let tables = pools.tables();
@@ -409,15 +409,15 @@ proptest! {
         }
 
         let under_way = outputs.into_iter().filter_map(|output| match output {
-            PoolOutput::Probe(request) => Some(request.id),
-            PoolOutput::TablesChanged | PoolOutput::Report(_) => None,
+            PoolsOutput::Probe(request) => Some(request.id),
+            PoolsOutput::TablesChanged | PoolsOutput::Report(_) => None,
         });
         for probe in requests.into_iter().chain(under_way) {
             let _ = answer(&mut pools, probe, Outcome::Good, now);
         }
         let checked = config.virtual_servers.values().filter(|server| server.check.is_some());
         let checks: usize = checked.map(|server| server.real_servers.len()).sum();
-        let asked = pools.handle(PoolInput::Deadline, now + Duration::from_secs(2));
+        let asked = pools.handle(PoolsInput::Deadline, now + Duration::from_secs(2));
         prop_assert_eq!(asked.len(), checks);
     }
 }
