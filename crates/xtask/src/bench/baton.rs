@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::duty::{Balancer, Duty, FIRST, Node, Routers, SECOND};
+use super::duty::{Balancer, Duty, FIRST, Node, Routers, SECOND, WEIGHT};
 
 const WRITES: &str = "a string takes what is written to it";
 
@@ -52,7 +52,12 @@ fn add_balancer(text: &mut String, balancer: Balancer) {
         )
         .expect(WRITES);
         for (address, weight) in balancer.real_servers(service) {
-            writeln!(text, "    {{ address = \"{address}\", weight = {weight} }},").expect(WRITES);
+            if weight == WEIGHT {
+                writeln!(text, "    \"{address}\",")
+            } else {
+                writeln!(text, "    {{ address = \"{address}\", weight = {weight} }},")
+            }
+            .expect(WRITES);
         }
         text.push_str("]\n");
     }

@@ -10,7 +10,7 @@ pub(crate) const SECOND: Node = Node { name: "lb2", priority: 100 };
 
 /// The port of all services and real servers.
 const PORT: u16 = 80;
-/// The weight that stands in every configuration but where another one is asked for.
+/// The weight of every real server but where another one is asked for; both programs' default.
 pub(crate) const WEIGHT: u32 = 1;
 
 /// One of a pair, as the standard topology names it.

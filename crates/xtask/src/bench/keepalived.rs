@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::duty::{Balancer, Duty, Node, Routers};
+use super::duty::{Balancer, Duty, Node, Routers, WEIGHT};
 use super::error::BenchError;
 
 const WRITES: &str = "a string takes what is written to it";
@@ -74,7 +74,9 @@ fn balancer_of(balancer: Balancer) -> String {
         .expect(WRITES);
         for (address, weight) in balancer.real_servers(service) {
             let (ip, port) = (address.ip(), address.port());
-            writeln!(text, "    real_server {ip} {port} {{\n        weight {weight}\n    }}").expect(WRITES);
+            // What is the default is left out here as in Baton's.
+            let weight = if weight == WEIGHT { String::new() } else { format!("        weight {weight}\n") };
+            writeln!(text, "    real_server {ip} {port} {{\n{weight}    }}").expect(WRITES);
         }
         text.push_str("}\n");
     }
