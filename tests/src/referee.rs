@@ -1,0 +1,335 @@
+//! Decides when which invariant is to be looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use monotonic::Instant;
+use node::Output;
+use node::config::InterfaceAddress;
+use node::report::Report;
+use vrrp::{Centiseconds, Preemption, Priority};
+
+use crate::invariants::{self, Broken};
+use crate::network::{Network, Order};
+use crate::scene::{Presence, Scene, Standing};
+use crate::site::{Carrier, Grouping, NODE_LIMIT, NodeIndex, ROUTER_LIMIT, RouterIndex, SiteNode};
+
+/// Beyond the protocol's own times: nothing, but that what is due at a moment may be handled after the question.
+const MARGIN: Duration = Duration::from_micros(1);
+
+/// Watches over a world.
+#[derive(Clone, Debug)]
+pub struct Referee {
+    /// What is known of every node.
+    pub scene: Scene,
+    quiet_since: Instant,
+    disturbances: u64,
+    elections: [Election; ROUTER_LIMIT],
+    /// The extremes of the intervals and the lowest priority that any node ever had.
+    shortest_interval: [Centiseconds; ROUTER_LIMIT],
+    longest_interval: [Centiseconds; ROUTER_LIMIT],
+    lowest_priority: [Priority; ROUTER_LIMIT],
+    expected: Vec<TakeOver>,
+    announced: BTreeMap<(NodeIndex, InterfaceAddress), Instant>,
+    /// When each node last heard another Active while it was Active itself.
+    contested: [[Instant; ROUTER_LIMIT]; NODE_LIMIT],
+}
+
+/// What is known of an election's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Election {
+    /// Something was done to the world not long ago.
+    Open,
+    /// The world was quiet for long enough, and the outcome is right.
+    Over,
+    /// The world was quiet for long enough, but the roads leave no right outcome.
+    Unclear,
+}
+
+/// A take-over that is to come.
+#[derive(Clone, Copy, Debug)]
+struct TakeOver {
+    router: RouterIndex,
+    from: NodeIndex,
+    since: Instant,
+    within: Duration,
+    disturbances: u64,
+}
+
+/// How an Active ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It said so.
+    Planned,
+    /// It vanished.
+    Silent,
+}
+
+impl Referee {
+    /// Returns the referee of a scene on which nobody runs yet.
+    pub fn new(scene: Scene) -> Self {
+        let mut referee = Self {
+            scene,
+            quiet_since: Instant::START,
+            disturbances: 0,
+            elections: [Election::Open; ROUTER_LIMIT],
+            shortest_interval: [Centiseconds::MAX_V2; ROUTER_LIMIT],
+            longest_interval: [Centiseconds::new(1); ROUTER_LIMIT],
+            lowest_priority: [Priority::OWNER; ROUTER_LIMIT],
+            expected: Vec::new(),
+            announced: BTreeMap::new(),
+            contested: [[Instant::START; ROUTER_LIMIT]; NODE_LIMIT],
+        };
+        referee.note_extremes();
+        referee
+    }
+
+    /// Returns how long an election takes at most after the world became quiet: packets that are still on their way, a
+    /// whole active-down interval, and the way of the winner's first advertisement.
+    ///
+    /// Where the nodes' intervals differ, the loser's last advertisement may reach a Backup after the winner's first one
+    /// and teach it the loser's shorter interval; it claims once more and is answered. In a sync group a member that
+    /// yields makes the others release, and a release sets a Backup's timer to the skew time, however little was left.
+    pub fn calm(&self, network: &Network) -> Duration {
+        let slowest = |RouterIndex(router): RouterIndex| {
+            let version = self.scene.site.routers[router].version;
+            let wait = self.longest_interval[router].active_down(version, self.lowest_priority[router]);
+            let rounds = 1 + u32::from(self.shortest_interval[router] != self.longest_interval[router]);
+            match self.scene.site.grouping {
+                Grouping::Apart => rounds * wait,
+                Grouping::Together => {
+                    rounds * wait + self.longest_interval[router].skew(version, self.lowest_priority[router])
+                }
+            }
+        };
+        let slowest =
+            self.scene.site.router_indices().map(slowest).max().expect("a site has virtual routers");
+        slowest + 4 * network.longest_delay() + MARGIN
+    }
+
+    /// Notes that something was done to the world.
+    pub fn disturb(&mut self, now: Instant) {
+        self.quiet_since = now;
+        self.disturbances += 1;
+        self.elections = [Election::Open; ROUTER_LIMIT];
+    }
+
+    /// Notes that something was done to a node.
+    pub fn disturb_node(&mut self, node: NodeIndex, now: Instant) {
+        self.scene.disturb(node, now);
+        self.disturb(now);
+    }
+
+    /// Notes that a node has another configuration from now on.
+    pub fn reconfigure(&mut self, node: NodeIndex, configured: SiteNode) {
+        self.scene.site.nodes[node.0] = configured;
+        self.note_extremes();
+    }
+
+    /// Looks at what must hold until this moment; nothing has happened since the last one.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub fn until(&mut self, now: Instant, network: &Network) -> Result<(), Broken> {
+        for router in self.scene.site.router_indices() {
+            if self.scene.active_count(router) > 1 {
+                invariants::one_active(router, &self.scene, network, now)?;
+            }
+        }
+        if !self.expected.is_empty() {
+            self.miss_take_overs(now)?;
+        }
+        if self.elections[0] == Election::Open && now > self.quiet_since + self.calm(network) {
+            self.close_elections(network)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a node ends, and expects its successor in each virtual router where one must come.
+    pub fn expect_take_over_after(&mut self, from: NodeIndex, end: End, network: &Network, now: Instant) {
+        let mut expected = Vec::new();
+        for router in self.scene.site.router_indices() {
+            let is_active = self.scene.standing(from, router) == Standing::Active
+                && self.scene.presence(from) == Presence::Running;
+            if !is_active || self.scene.active_count(router) > 1 {
+                continue;
+            }
+            let waits = self
+                .scene
+                .site
+                .node_indices()
+                .filter(|heir| self.is_heir(*heir, from, router))
+                .map(|heir| self.longest_wait(heir, from, router, end, network, now));
+            if let Some(wait) = waits.min() {
+                let within = wait + network.longest_delay() + MARGIN;
+                // The end itself is the one disturbance that is yet to be counted.
+                let disturbances = self.disturbances + 1;
+                expected.push(TakeOver { router, from, since: now, within, disturbances });
+            }
+        }
+        self.disturb_node(from, now);
+        self.expected.extend(expected);
+    }
+
+    /// Looks at what a node answered and notes what it told.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub fn hear_report(&mut self, node: NodeIndex, report: &Report, now: Instant) -> Result<(), Broken> {
+        if let Report::AdvertisementRefused { .. } = report {
+            return invariants::nodes_understand_each_other(node, report);
+        }
+        if let Report::RouterFaulted { .. } | Report::RouterRecovered { .. } = report {
+            self.disturb_node(node, now);
+        }
+        let Some((router, standing)) = invariants::standing_told(report) else { return Ok(()) };
+        if self.elections[router.0] == Election::Over {
+            return invariants::nothing_moves_in_the_quiet(node, report);
+        }
+        self.scene.set_standing(node, router, standing, now);
+        if standing == Standing::Active {
+            self.expected.retain(|expected| expected.router != router || expected.from == node);
+        }
+        Ok(())
+    }
+
+    /// Notes that a node announces an address.
+    pub fn hear_announcement(&mut self, node: NodeIndex, address: &InterfaceAddress, now: Instant) {
+        self.announced.insert((node, address.clone()), now);
+    }
+
+    /// Notes that a node hears an advertisement.
+    pub fn hear_advertisement(&mut self, node: NodeIndex, payload: &[u8], now: Instant) {
+        if let Some((router, priority)) = invariants::said(payload)
+            && priority > 0
+            && self.scene.standing(node, router) == Standing::Active
+        {
+            self.contested[node.0][router.0] = now;
+        }
+    }
+
+    /// Looks at what a node answered, before it is carried out.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub fn hear_outputs(
+        &self,
+        node: NodeIndex,
+        outputs: &[Output],
+        held: &BTreeSet<InterfaceAddress>,
+    ) -> Result<(), Broken> {
+        invariants::only_an_active_speaks(node, outputs, &self.scene, held)
+    }
+
+    /// Looks at where the neighbours' traffic goes now that everything is settled; an owner discards what others say.
+    ///
+    /// # Errors
+    /// The invariant that does not hold.
+    pub fn look_at_traffic(&self) -> Result<(), Broken> {
+        let scene = &self.scene;
+        for router in scene.site.router_indices() {
+            let actives = scene.actives(router).filter(|node| scene.presence(*node) == Presence::Running);
+            for active in actives {
+                let contested = match scene.seat(active, router).priority {
+                    Priority::OWNER => Instant::START,
+                    _ => self.contested[active.0][router.0],
+                };
+                for address in scene.site.virtual_addresses(active, router) {
+                    let announced = self.announced.get(&(active, address.clone())).copied();
+                    invariants::traffic_goes_to_the_active(
+                        router, active, &address, announced, contested, scene,
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_extremes(&mut self) {
+        for router in self.scene.site.router_indices() {
+            for node in self.scene.site.node_indices() {
+                let seat = self.scene.seat(node, router);
+                let shortest = &mut self.shortest_interval[router.0];
+                *shortest = seat.interval.min(*shortest);
+                let longest = &mut self.longest_interval[router.0];
+                *longest = seat.interval.max(*longest);
+                let lowest = &mut self.lowest_priority[router.0];
+                *lowest = seat.priority.min(*lowest);
+            }
+        }
+    }
+
+    fn miss_take_overs(&mut self, now: Instant) -> Result<(), Broken> {
+        let disturbances = self.disturbances;
+        self.expected.retain(|expected| expected.disturbances == disturbances);
+        match self.expected.iter().find(|expected| now > expected.since + expected.within) {
+            Some(TakeOver { router, since, within, .. }) => {
+                invariants::somebody_takes_over_in_time(*router, *since, *within)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn close_elections(&mut self, network: &Network) -> Result<(), Broken> {
+        for router in self.scene.site.router_indices() {
+            for node in self.scene.site.node_indices() {
+                if self.scene.presence(node) == Presence::Running {
+                    invariants::whoever_can_takes_part(node, router, &self.scene)?;
+                }
+            }
+            self.elections[router.0] = match self.scene.cliques(router, network) {
+                Some(cliques) => {
+                    for clique in cliques {
+                        invariants::quiet_means_one_best_active(router, clique, &self.scene)?;
+                    }
+                    Election::Over
+                }
+                None => Election::Unclear,
+            };
+        }
+        Ok(())
+    }
+
+    /// Tells whether a node could follow another: a Backup in all that moves together, awake and connected.
+    fn is_heir(&self, heir: NodeIndex, from: NodeIndex, router: RouterIndex) -> bool {
+        heir != from
+            && self.scene.presence(heir) == Presence::Running
+            && self.scene.together_with(router).all(|router| {
+                self.scene.standing(heir, router) == Standing::Backup
+                    && self.scene.carrier(heir, self.scene.segment(router)) == Carrier::Up
+            })
+    }
+
+    /// Returns how long a Backup waits at most after the Active's end has reached it.
+    fn longest_wait(
+        &self,
+        heir: NodeIndex,
+        from: NodeIndex,
+        router: RouterIndex,
+        end: End,
+        network: &Network,
+        now: Instant,
+    ) -> Duration {
+        let wait = |router: RouterIndex| {
+            let version = self.scene.site.routers[router.0].version;
+            let (ours, theirs) = (self.scene.seat(heir, router), self.scene.seat(from, router));
+            let segment = self.scene.segment(router);
+            let hears = network.is_open(segment, from, heir);
+            let is_accepted = ours.preemption == Preemption::Refused || theirs.priority >= ours.priority;
+            let known_since = self.scene.since(from, router).max(self.quiet_since);
+            let has_heard = known_since + theirs.interval.duration() + 2 * network.longest_delay() < now;
+            let learned = if hears && is_accepted && has_heard {
+                theirs.interval
+            } else {
+                self.longest_interval[router.0]
+            };
+            match end {
+                End::Planned if hears && network.quality().order == Order::Kept => {
+                    learned.skew(version, ours.priority)
+                }
+                End::Planned | End::Silent => learned.active_down(version, ours.priority),
+            }
+        };
+        self.scene.together_with(router).map(wait).max().expect("a virtual router moves together with itself")
+    }
+}

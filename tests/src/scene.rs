@@ -1,0 +1,240 @@
+//! What the world knows about every node from the outside: what it said of itself and what was done to it.
+
+use monotonic::Instant;
+use vrrp::Priority;
+
+use crate::network::Network;
+use crate::site::{
+    Carrier, Grouping, NODE_LIMIT, NodeIndex, ROUTER_LIMIT, RouterIndex, SEGMENT_LIMIT, Seat, SegmentIndex,
+    Site,
+};
+
+/// Where a node stands in a virtual router, by its own reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes no part.
+    Out,
+    /// It watches.
+    Backup,
+    /// It is the Active.
+    Active,
+    /// It cannot take part.
+    Fault,
+}
+
+/// Whether a node's daemon is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    Running,
+    /// It is, but does nothing.
+    Paused,
+    /// It was told to stop and cleans up.
+    Leaving,
+    /// It is not.
+    Absent,
+}
+
+/// A set of nodes, a bit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NodeSet(u8);
+
+impl NodeSet {
+    /// Returns the set of these nodes.
+    pub fn of(nodes: impl IntoIterator<Item = NodeIndex>) -> Self {
+        nodes.into_iter().fold(Self::default(), Self::with)
+    }
+
+    /// Returns the set with this node in it too.
+    #[must_use]
+    pub fn with(self, node: NodeIndex) -> Self {
+        Self(self.0 | 1 << node.0)
+    }
+
+    /// Tells whether the node is in the set.
+    pub fn contains(self, node: NodeIndex) -> bool {
+        self.0 >> node.0 & 1 == 1
+    }
+
+    /// Returns the nodes.
+    pub fn iter(self) -> impl Iterator<Item = NodeIndex> {
+        (0..NODE_LIMIT).map(NodeIndex).filter(move |node| self.contains(*node))
+    }
+}
+
+/// What the world knows about every node.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The site with what was reloaded since.
+    pub site: Site,
+    standings: [[(Standing, Instant); ROUTER_LIMIT]; NODE_LIMIT],
+    actives: [u8; ROUTER_LIMIT],
+    presence: [Presence; NODE_LIMIT],
+    carriers: [[Carrier; SEGMENT_LIMIT]; NODE_LIMIT],
+    disturbed: [Instant; NODE_LIMIT],
+    /// The nodes whose kernel has refused addresses in this life of theirs.
+    refused: NodeSet,
+}
+
+impl Scene {
+    /// Returns the scene of a site on which nobody runs.
+    pub fn new(site: Site) -> Self {
+        Self {
+            site,
+            standings: [[(Standing::Out, Instant::START); ROUTER_LIMIT]; NODE_LIMIT],
+            actives: [0; ROUTER_LIMIT],
+            presence: [Presence::Absent; NODE_LIMIT],
+            carriers: [[Carrier::Up; SEGMENT_LIMIT]; NODE_LIMIT],
+            disturbed: [Instant::START; NODE_LIMIT],
+            refused: NodeSet::default(),
+        }
+    }
+
+    /// Returns where a node stands in a virtual router.
+    pub fn standing(&self, node: NodeIndex, router: RouterIndex) -> Standing {
+        self.standings[node.0][router.0].0
+    }
+
+    /// Returns where a node stands in each virtual router.
+    pub fn standings_of(&self, node: NodeIndex) -> [Standing; ROUTER_LIMIT] {
+        self.standings[node.0].map(|(standing, _)| standing)
+    }
+
+    /// Returns since when it stands there.
+    pub fn since(&self, node: NodeIndex, router: RouterIndex) -> Instant {
+        self.standings[node.0][router.0].1
+    }
+
+    /// Notes where a node stands from now on.
+    pub fn set_standing(&mut self, node: NodeIndex, router: RouterIndex, standing: Standing, now: Instant) {
+        let (before, since) = &mut self.standings[node.0][router.0];
+        self.actives[router.0] += u8::from(standing == Standing::Active);
+        self.actives[router.0] -= u8::from(*before == Standing::Active);
+        if *before != standing {
+            *since = now;
+        }
+        *before = standing;
+    }
+
+    /// Returns how many nodes are Active.
+    pub fn active_count(&self, router: RouterIndex) -> u8 {
+        self.actives[router.0]
+    }
+
+    /// Returns the nodes that are Active.
+    pub fn actives(&self, router: RouterIndex) -> impl Iterator<Item = NodeIndex> {
+        self.site.node_indices().filter(move |node| self.standing(*node, router) == Standing::Active)
+    }
+
+    /// Tells whether a node's daemon is there.
+    pub fn presence(&self, node: NodeIndex) -> Presence {
+        self.presence[node.0]
+    }
+
+    /// Notes whether a node's daemon is there from now on.
+    pub fn set_presence(&mut self, node: NodeIndex, presence: Presence) {
+        self.presence[node.0] = presence;
+    }
+
+    /// Tells whether an interface has a carrier.
+    pub fn carrier(&self, node: NodeIndex, segment: SegmentIndex) -> Carrier {
+        self.carriers[node.0][segment.0]
+    }
+
+    /// Notes whether an interface has a carrier from now on.
+    pub fn set_carrier(&mut self, node: NodeIndex, segment: SegmentIndex, carrier: Carrier) {
+        self.carriers[node.0][segment.0] = carrier;
+    }
+
+    /// Returns when something was last done to a node.
+    pub fn disturbed(&self, node: NodeIndex) -> Instant {
+        self.disturbed[node.0]
+    }
+
+    /// Notes that something was done to a node.
+    pub fn disturb(&mut self, node: NodeIndex, now: Instant) {
+        self.disturbed[node.0] = now;
+    }
+
+    /// Tells whether a node's kernel has refused addresses in this life of its.
+    pub fn has_refused(&self, node: NodeIndex) -> bool {
+        self.refused.contains(node)
+    }
+
+    /// Notes that a node's kernel refuses addresses.
+    pub fn note_refusal(&mut self, node: NodeIndex) {
+        self.refused = self.refused.with(node);
+    }
+
+    /// Returns how a node stands in the configuration of a virtual router.
+    pub fn seat(&self, node: NodeIndex, router: RouterIndex) -> Seat {
+        self.site.seat(node, router)
+    }
+
+    /// Returns what decides between two Actives: the priority, then the address, which grows with the index.
+    pub fn rank(&self, node: NodeIndex, router: RouterIndex) -> (Priority, NodeIndex) {
+        (self.seat(node, router).priority, node)
+    }
+
+    /// Returns the segment of a virtual router.
+    pub fn segment(&self, router: RouterIndex) -> SegmentIndex {
+        self.site.routers[router.0].segment
+    }
+
+    /// Returns the virtual routers that move together with this one, itself included.
+    pub fn together_with(&self, router: RouterIndex) -> impl Iterator<Item = RouterIndex> {
+        let grouping = self.site.grouping;
+        self.site.router_indices().filter(move |other| match grouping {
+            Grouping::Apart => *other == router,
+            Grouping::Together => true,
+        })
+    }
+
+    /// Returns the nodes that take part in an election.
+    pub fn usable(&self, router: RouterIndex) -> NodeSet {
+        NodeSet::of(self.site.node_indices().filter(|node| {
+            self.presence(*node) == Presence::Running
+                && matches!(self.standing(*node, router), Standing::Backup | Standing::Active)
+        }))
+    }
+
+    /// Returns the groups of usable nodes in which everybody hears everybody, when the roads leave such groups: nothing
+    /// when some hear others who do not hear them, or not the same others.
+    pub fn cliques(&self, router: RouterIndex, network: &Network) -> Option<Vec<NodeSet>> {
+        let usable = self.usable(router);
+        let mut cliques: Vec<NodeSet> = Vec::new();
+        for node in usable.iter() {
+            let clique = self.hears_both_ways(router, node, usable, network)?;
+            match cliques.iter().find(|known| known.contains(node)) {
+                Some(known) if *known == clique => {}
+                Some(_) => return None,
+                None => cliques.push(clique),
+            }
+        }
+        Some(cliques)
+    }
+
+    fn hears_both_ways(
+        &self,
+        router: RouterIndex,
+        node: NodeIndex,
+        usable: NodeSet,
+        network: &Network,
+    ) -> Option<NodeSet> {
+        let mut clique = NodeSet::default().with(node);
+        for other in usable.iter().filter(|other| *other != node) {
+            let mut roads = self.together_with(router).flat_map(|router| {
+                let segment = self.segment(router);
+                [network.is_open(segment, node, other), network.is_open(segment, other, node)]
+            });
+            let first = roads.next().expect("a virtual router moves together with itself");
+            if roads.any(|road| road != first) {
+                return None;
+            }
+            if first {
+                clique = clique.with(other);
+            }
+        }
+        Some(clique)
+    }
+}

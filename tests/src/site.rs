@@ -1,0 +1,420 @@
+//! What is configured where: the nodes of a world and the configuration that each one gets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU8;
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::config::{
+    Announcements, Config, Follow, InterfaceAddress, RealServer, Transport, VirtualRouterConfig,
+    VirtualServerConfig,
+};
+use node::link::LinkState;
+use node::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
+use virtual_server::health::{Check, CheckKind};
+use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceKey, Weight};
+use vrrp::{Centiseconds, ChecksumStyle, Family, MacAddress, Preemption, Priority, Version, Vrid};
+
+/// The most nodes that a site has; invariants keep arrays of this length.
+pub const NODE_LIMIT: usize = 5;
+
+/// The most virtual routers that a site has.
+pub const ROUTER_LIMIT: usize = 2;
+
+/// The most segments that a site has: one outside, one inside.
+pub const SEGMENT_LIMIT: usize = 2;
+
+const FIRST_VRID: u8 = 51;
+const ROUTER_NAMES: [&str; ROUTER_LIMIT] = ["web", "inside"];
+const INTERFACE_NAMES: [&str; SEGMENT_LIMIT] = ["eth0", "eth1"];
+const BURST: u8 = 5;
+const REFRESH: Duration = Duration::from_mins(1);
+
+/// One node, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeIndex(pub usize);
+
+/// One virtual router, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouterIndex(pub usize);
+
+/// One segment, counted from 0; every node has one interface on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentIndex(pub usize);
+
+/// One real server, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerIndex(pub usize);
+
+/// The nodes of a world and what they are configured to do.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The nodes, at most [`NODE_LIMIT`].
+    pub nodes: Vec<SiteNode>,
+    /// The virtual routers, at most [`ROUTER_LIMIT`].
+    pub routers: Vec<SiteRouter>,
+    /// Whether the virtual routers are a sync group.
+    pub grouping: Grouping,
+    /// The virtual server behind the first virtual router.
+    pub service: Option<SiteService>,
+}
+
+/// What differs from node to node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteNode {
+    /// How it stands in each virtual router.
+    pub seats: Vec<Seat>,
+    /// How many addresses it gives each virtual router; nodes differ in it while addresses are changed one node at a
+    /// time.
+    pub addresses: u8,
+    /// The weight it gives the first real server.
+    pub first_weight: Weight,
+}
+
+/// How one node stands in one virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its priority.
+    pub priority: Priority,
+    /// Its interval.
+    pub interval: Centiseconds,
+    /// Whether it preempts.
+    pub preemption: Preemption,
+}
+
+/// What the nodes agree on about one virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteRouter {
+    /// Where it lives.
+    pub segment: SegmentIndex,
+    /// The version it speaks.
+    pub version: Version,
+    /// The family of its addresses.
+    pub family: Family,
+    /// Whom it advertises to.
+    pub cast: Cast,
+}
+
+/// Whom a virtual router advertises to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// Everybody on the segment.
+    Multicast,
+    /// The other nodes one by one.
+    Unicast,
+}
+
+/// Whether the virtual routers move together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// Each for itself.
+    Apart,
+    /// As one sync group.
+    Together,
+}
+
+/// A virtual server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteService {
+    /// Where its table lives.
+    pub follow: SiteFollow,
+    /// How many real servers it has.
+    pub real_servers: usize,
+    /// The weight that has to be fit.
+    pub quorum: u32,
+    /// Whether there is a sorry server.
+    pub sorry: Sorry,
+    /// How often a real server is asked.
+    pub check_interval: Duration,
+    /// How many good answers in a row bring it in.
+    pub rise: NonZeroU8,
+    /// How many bad answers in a row take it out.
+    pub fall: NonZeroU8,
+}
+
+/// Where the table of a virtual server lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteFollow {
+    /// Where one of the virtual routers is Active.
+    Routers,
+    /// Everywhere.
+    Always,
+}
+
+/// Whether a virtual server has a sorry server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sorry {
+    /// It has one.
+    Present,
+    /// It has none.
+    Missing,
+}
+
+impl Site {
+    /// Returns every node's index.
+    pub fn node_indices(&self) -> impl Iterator<Item = NodeIndex> + use<> {
+        (0..self.nodes.len()).map(NodeIndex)
+    }
+
+    /// Returns every virtual router's index.
+    pub fn router_indices(&self) -> impl Iterator<Item = RouterIndex> + use<> {
+        (0..self.routers.len()).map(RouterIndex)
+    }
+
+    /// Returns how a node stands in a virtual router.
+    pub fn seat(&self, node: NodeIndex, router: RouterIndex) -> Seat {
+        self.nodes[node.0].seats[router.0]
+    }
+
+    /// Returns the longest interval that any node gives a virtual router.
+    pub fn longest_interval(&self, router: RouterIndex) -> Centiseconds {
+        self.nodes.iter().map(|node| node.seats[router.0].interval).max().expect("a site has nodes")
+    }
+
+    /// Returns how long after its first announcement an address is announced again.
+    ///
+    /// Short, as runs are: whoever was Active for a moment may have announced last until then.
+    pub fn repeat_after(&self) -> Duration {
+        let longest = self.router_indices().map(|router| self.longest_interval(router)).max();
+        longest.expect("a site has virtual routers").duration()
+    }
+
+    /// Returns the addresses that a node gives a virtual router.
+    pub fn virtual_addresses(&self, node: NodeIndex, router: RouterIndex) -> Vec<InterfaceAddress> {
+        let SiteRouter { segment, family, .. } = self.routers[router.0];
+        (0..self.nodes[node.0].addresses).map(|n| virtual_address(router, segment, family, n)).collect()
+    }
+
+    /// Returns the configuration of one node.
+    pub fn config(&self, node: NodeIndex) -> Arc<Config> {
+        let names: BTreeSet<_> = self.router_indices().map(router_name).collect();
+        let sync_groups = match self.grouping {
+            Grouping::Apart => BTreeMap::new(),
+            Grouping::Together => BTreeMap::from([(group_name(), names.clone())]),
+        };
+        let virtual_servers = self
+            .service
+            .iter()
+            .map(|service| (server_name(), Arc::new(self.virtual_server(node, service, &names))))
+            .collect();
+        Arc::new(Config {
+            node: node_name(node),
+            peers: self.peers(node).map(|peer| (node_name(peer), BTreeSet::new())).collect(),
+            virtual_routers: self
+                .router_indices()
+                .map(|router| (router_name(router), Arc::new(self.virtual_router(node, router))))
+                .collect(),
+            sync_groups,
+            virtual_servers,
+        })
+    }
+
+    /// Returns one of a node's interfaces.
+    pub fn link(&self, node: NodeIndex, segment: SegmentIndex, carrier: Carrier) -> LinkState {
+        let own = [Family::V4, Family::V6].map(|family| unicast_address(node, segment, family));
+        let owned = self
+            .router_indices()
+            .filter(|router| self.routers[router.0].segment == segment)
+            .filter(|router| self.seat(node, *router).priority == Priority::OWNER)
+            .flat_map(|router| self.virtual_addresses(node, router))
+            .map(|address| address.address);
+        LinkState {
+            index: 2 + number(segment.0),
+            is_up: carrier == Carrier::Up,
+            mac: Some(MacAddress([2, 0, 0, 0, octet(segment.0), 11 + octet(node.0)])),
+            primary_v4: Some(Ipv4Addr::new(10, 77 + octet(segment.0), 0, 11 + octet(node.0))),
+            link_local: Some(link_local(node)),
+            addresses: own.into_iter().chain([link_local(node).into()]).chain(owned).collect(),
+        }
+    }
+
+    fn peers(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> + use<> {
+        self.node_indices().filter(move |peer| *peer != node)
+    }
+
+    fn virtual_router(&self, node: NodeIndex, router: RouterIndex) -> VirtualRouterConfig {
+        let SiteRouter { segment, version, family, cast } = self.routers[router.0];
+        let Seat { priority, interval, preemption } = self.seat(node, router);
+        let transport = match cast {
+            Cast::Multicast => Transport::Multicast,
+            Cast::Unicast => Transport::Unicast {
+                source: unicast_address(node, segment, family),
+                peers: self.peers(node).map(|peer| unicast_address(peer, segment, family)).collect(),
+                min_hop_limit: 255,
+            },
+        };
+        VirtualRouterConfig {
+            interface: interface_name(segment),
+            vrid: vrid(router),
+            version,
+            family,
+            priority,
+            interval,
+            preemption,
+            checksum: ChecksumStyle::MessageOnly,
+            transport,
+            addresses: self.virtual_addresses(node, router),
+            unadvertised: Vec::new(),
+            announcements: Announcements {
+                burst: BURST,
+                repeat_after: self.repeat_after(),
+                refresh: REFRESH,
+            },
+        }
+    }
+
+    fn virtual_server(
+        &self,
+        node: NodeIndex,
+        service: &SiteService,
+        routers: &BTreeSet<RouterName>,
+    ) -> VirtualServerConfig {
+        let first = RouterIndex(0);
+        let address =
+            self.virtual_addresses(node, first).first().expect("a virtual router has addresses").address;
+        let family = self.routers[first.0].family;
+        let follow = match (service.follow, self.grouping) {
+            (SiteFollow::Always, _) => Follow::Always,
+            (SiteFollow::Routers, Grouping::Together) => Follow::Routers(routers.clone()),
+            (SiteFollow::Routers, Grouping::Apart) => Follow::Routers(BTreeSet::from([router_name(first)])),
+        };
+        let real_server = |index| {
+            let server = ServerIndex(index);
+            let address = real_server_address(server, family);
+            let weight = if index == 0 { self.nodes[node.0].first_weight } else { Weight::DEFAULT };
+            (address, RealServer { address, weight, forwarding: Forwarding::Nat })
+        };
+        VirtualServerConfig {
+            services: vec![(service_key(SocketAddr::new(address, SERVICE_PORT)), follow)],
+            scheduler: Scheduler::Wlc,
+            flags: BTreeSet::new(),
+            persistence: None,
+            quorum: service.quorum,
+            sorry_server: match service.sorry {
+                Sorry::Present => Some(sorry_server(family)),
+                Sorry::Missing => None,
+            },
+            real_servers: (0..service.real_servers).map(real_server).collect(),
+            check: Some(Arc::new(Check {
+                kind: CheckKind::Tcp,
+                interval: service.check_interval,
+                timeout: service.check_interval / 2,
+                rise: service.rise,
+                fall: service.fall,
+            })),
+        }
+    }
+}
+
+/// Whether an interface has a carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// It has.
+    Up,
+    /// It has not.
+    Down,
+}
+
+const SERVICE_PORT: u16 = 80;
+
+/// Returns a node's name.
+pub fn node_name(node: NodeIndex) -> NodeName {
+    NodeName::new(&format!("lb{}", node.0 + 1)).expect("the names of a site are plain")
+}
+
+/// Returns a virtual router's name.
+pub fn router_name(router: RouterIndex) -> RouterName {
+    RouterName::new(ROUTER_NAMES[router.0]).expect("the names of a site are plain")
+}
+
+/// Returns which virtual router has this name.
+pub fn router_named(name: &RouterName) -> RouterIndex {
+    let index = ROUTER_NAMES.iter().position(|known| *known == name.as_str());
+    RouterIndex(index.expect("a node speaks of the virtual routers of its configuration only"))
+}
+
+/// Returns which virtual router has this identifier, when there is such a one.
+pub fn router_of_vrid(vrid: u8) -> Option<RouterIndex> {
+    let index = usize::from(vrid.checked_sub(FIRST_VRID)?);
+    (index < ROUTER_LIMIT).then_some(RouterIndex(index))
+}
+
+/// Returns the name of every node's interface on a segment.
+pub fn interface_name(segment: SegmentIndex) -> InterfaceName {
+    InterfaceName::new(INTERFACE_NAMES[segment.0]).expect("the names of a site are plain")
+}
+
+/// Returns the segment that an interface is on.
+pub fn segment_of(interface: &InterfaceName) -> SegmentIndex {
+    let index = INTERFACE_NAMES.iter().position(|known| *known == interface.as_str());
+    SegmentIndex(index.expect("a node speaks of the interfaces of its configuration only"))
+}
+
+/// Returns a node's own address for unicast.
+pub fn unicast_address(node: NodeIndex, segment: SegmentIndex, family: Family) -> IpAddr {
+    let last = 11 + octet(node.0);
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 77 + octet(segment.0), 0, last).into(),
+        Family::V6 => Ipv6Addr::new(0xFD77, segment_word(segment), 0, 0, 0, 0, 0, last.into()).into(),
+    }
+}
+
+/// Returns where a real server serves.
+pub fn real_server_address(server: ServerIndex, family: Family) -> SocketAddr {
+    let last = 21 + octet(server.0);
+    let address = match family {
+        Family::V4 => IpAddr::from([10, 200, 0, last]),
+        Family::V6 => Ipv6Addr::new(0xFD88, 0, 0, 0, 0, 0, 0, last.into()).into(),
+    };
+    SocketAddr::new(address, SERVICE_PORT)
+}
+
+/// Returns the sorry server.
+pub fn sorry_server(family: Family) -> RealServer {
+    let address = real_server_address(ServerIndex(78), family);
+    RealServer { address, weight: Weight::DEFAULT, forwarding: Forwarding::Nat }
+}
+
+fn service_key(address: SocketAddr) -> ServiceKey {
+    ServiceKey::Address { protocol: Protocol::Tcp, address }
+}
+
+fn server_name() -> ServerName {
+    ServerName::new("web").expect("the names of a site are plain")
+}
+
+fn group_name() -> GroupName {
+    GroupName::new("edge").expect("the names of a site are plain")
+}
+
+fn vrid(router: RouterIndex) -> Vrid {
+    Vrid::new(u32::from(FIRST_VRID) + number(router.0)).expect("the identifiers of a site start at 51")
+}
+
+/// An IPv6 virtual router's first address is link-local, as the RFC asks.
+fn virtual_address(router: RouterIndex, segment: SegmentIndex, family: Family, n: u8) -> InterfaceAddress {
+    let last = 50 + 10 * octet(router.0) + n;
+    let (address, prefix_length) = match family {
+        Family::V4 => (Ipv4Addr::new(10, 77 + octet(segment.0), 0, last).into(), 24),
+        Family::V6 if n == 0 => (vrid(router).link_local_address().into(), 64),
+        Family::V6 => (Ipv6Addr::new(0xFD77, segment_word(segment), 0, 0, 0, 0, 0, last.into()).into(), 64),
+    };
+    InterfaceAddress { interface: interface_name(segment), address, prefix_length }
+}
+
+fn link_local(node: NodeIndex) -> Ipv6Addr {
+    Ipv6Addr::new(0xFE80, 0, 0, 0, 0, 0, 0, 11 + u16::from(octet(node.0)))
+}
+
+fn segment_word(segment: SegmentIndex) -> u16 {
+    octet(segment.0).into()
+}
+
+fn octet(index: usize) -> u8 {
+    u8::try_from(index).expect("a site is small")
+}
+
+fn number(index: usize) -> u32 {
+    octet(index).into()
+}

@@ -1,0 +1,110 @@
+//! What happened in a world, in lines for people.
+
+use std::fmt::Write;
+
+use monotonic::Instant;
+use node::report::Report;
+
+use crate::site::{NodeIndex, node_name};
+
+/// How much is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Nothing.
+    Nothing,
+    /// What changes something.
+    Story,
+    /// Every input as well.
+    Everything,
+}
+
+/// The lines written so far.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    detail: Detail,
+    text: String,
+}
+
+impl Trace {
+    /// Returns a trace with no lines.
+    pub fn new(detail: Detail) -> Self {
+        Self { detail, text: String::new() }
+    }
+
+    /// Returns the lines.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Writes a line about a node when this much detail is asked for; otherwise costs nothing.
+    pub fn note(&mut self, detail: Detail, node: NodeIndex, now: Instant, line: impl FnOnce() -> String) {
+        if detail <= self.detail {
+            self.write(now, node_name(node).as_str(), &line());
+        }
+    }
+
+    /// Writes a line about the world.
+    pub fn note_world(&mut self, now: Instant, line: impl FnOnce() -> String) {
+        if Detail::Story <= self.detail {
+            self.write(now, "", &line());
+        }
+    }
+
+    fn write(&mut self, now: Instant, who: &str, line: &str) {
+        let at = now.since_start();
+        let (seconds, microseconds) = (at.as_secs(), at.subsec_micros());
+        writeln!(self.text, "{seconds:>4}.{microseconds:06}  {who:<4} {line}").expect("a String takes all");
+    }
+}
+
+/// Returns a report as a line.
+pub fn told(report: &Report) -> String {
+    match report {
+        Report::BecameActive { router, cause } => format!("{router}: became Active, {cause}"),
+        Report::BecameBackup { router, cause } => format!("{router}: became Backup, {cause}"),
+        Report::RouterStopped { router } => format!("{router}: stopped"),
+        Report::RouterFaulted { router, fault } => format!("{router}: cannot take part, {fault}"),
+        Report::RouterRecovered { router } => format!("{router}: can take part again"),
+        Report::DualActive { router, by, priority } => {
+            format!("{router}: heard another Active, {by} of priority {}, that has to yield", priority.get())
+        }
+        Report::AdvertisementRefused { from, rejection, .. } => {
+            format!("refused a packet from {from}: {rejection}")
+        }
+        Report::AddressListDiffers { router, from } => format!("{router}: {from} lists other addresses"),
+        Report::IntervalDiffers { router, from, theirs } => {
+            format!("{router}: {from} has the interval {theirs:?}")
+        }
+        Report::AddressTaken { address } => format!("has {address}"),
+        Report::AddressLeft { address } => format!("has no longer {address}"),
+        Report::Repaired { change } => format!("repaired: {change}"),
+        Report::ChangeRefused { change, reason } => format!("could not {change}: {reason}"),
+        Report::AddressForeign { address } => format!("{address} is somebody else's"),
+        Report::IpvsUnavailable { reason } => format!("has no IPVS: {reason}"),
+        Report::IpvsAvailable => "has IPVS".to_owned(),
+        Report::RealServerUp { server, real_server } => format!("{server}: {real_server} is up"),
+        Report::RealServerDown { server, real_server, reason } => {
+            format!("{server}: {real_server} is down, {reason}")
+        }
+        Report::QuorumReached { server, weight, quorum } => {
+            format!("{server}: quorum reached, {weight} of {quorum}")
+        }
+        Report::QuorumLost { server, weight, quorum, sorry_server } => {
+            let sorry = sorry_server.map(|sorry| format!(", {sorry} serves")).unwrap_or_default();
+            format!("{server}: quorum lost, {weight} of {quorum}{sorry}")
+        }
+        Report::WeightChanged { server, real_server, from, to } => {
+            format!("{server}: {real_server} has weight {} instead of {}", to.get(), from.get())
+        }
+        Report::ProbeInconclusive { server, real_server, reason } => {
+            format!("{server}: could not ask {real_server}, {reason}")
+        }
+        Report::TableComplete { service, destinations } => {
+            format!("table of {service} complete, real servers: {destinations}")
+        }
+        Report::ListeningFailed { interface, reason } => format!("cannot listen on {interface}: {reason}"),
+        Report::SendingFailed { interface, reason } => format!("cannot send on {interface}: {reason}"),
+        Report::ReloadRefused { reason } => format!("reload refused: {reason}"),
+        Report::Reloaded { changes } => format!("reloaded: {}", changes.join("; ")),
+    }
+}

@@ -1,0 +1,349 @@
+//! Every node of a site in one virtual time.
+
+mod faults;
+mod outputs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use monotonic::Instant;
+use node::name::InterfaceName;
+use node::pools::{Outcome, ProbeId};
+use node::report::Report;
+use node::{Datagram, Input};
+
+pub use self::faults::{Fault, Reload};
+use crate::dice::Dice;
+use crate::event_queue::EventQueue;
+use crate::invariants::{self, Broken};
+use crate::kernel::{Finished, Pace, Ticket};
+use crate::machine::{Daemon, Machine};
+use crate::network::{Network, Quality};
+use crate::referee::Referee;
+use crate::scene::{Presence, Scene};
+use crate::site::{Carrier, NodeIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, interface_name};
+use crate::trace::{Detail, Trace, told};
+
+/// How long after its start a world begins: its nodes start in the middle of a second, like real ones.
+const FIRST_MOMENT: Duration = Duration::from_millis(1_000_123);
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The nodes and their configuration.
+    pub site: Site,
+    /// How well the segments carry.
+    pub quality: Quality,
+    /// How fast the kernels work.
+    pub pace: Pace,
+    /// How much is written down.
+    pub detail: Detail,
+}
+
+/// Every node of a site in one virtual time.
+#[derive(Clone, Debug)]
+pub struct World {
+    now: Instant,
+    queue: EventQueue<Event>,
+    machines: Vec<Machine>,
+    interfaces: [InterfaceName; SEGMENT_LIMIT],
+    network: Network,
+    living: Vec<Life>,
+    referee: Referee,
+    trace: Trace,
+    dice: Dice,
+    inputs: u64,
+    fingerprint: u64,
+}
+
+/// Whether a real server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Alive,
+    Dead,
+}
+
+/// Something that is going to happen.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A fault of the scenario.
+    Fault(Fault),
+    /// A packet reaches a node.
+    Arrival { to: NodeIndex, segment: SegmentIndex, packet: Packet },
+    /// A reconciler is to be seen to.
+    KernelWork { node: NodeIndex, life: u32, ticket: Ticket },
+    /// A probe is over.
+    ProbeOver { node: NodeIndex, life: u32, probe: ProbeId, server: ServerIndex, outcome: Outcome },
+}
+
+/// A packet on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    source: std::net::IpAddr,
+    destination: std::net::IpAddr,
+    payload: Arc<[u8]>,
+}
+
+/// What comes up next.
+enum Turn {
+    Event,
+    Deadline(NodeIndex),
+}
+
+impl World {
+    /// Returns a world in which nobody runs yet, with the chance of this seed.
+    pub fn new(setting: Setting, seed: u64) -> Self {
+        let Setting { site, quality, pace, detail } = setting;
+        let machines = site.node_indices().map(|node| Machine::new(site.config(node), pace)).collect();
+        let servers = site.service.map_or(0, |service| service.real_servers);
+        Self {
+            now: Instant::from_start(FIRST_MOMENT),
+            queue: EventQueue::default(),
+            machines,
+            interfaces: [0, 1].map(|segment| interface_name(SegmentIndex(segment))),
+            network: Network::new(quality),
+            living: vec![Life::Alive; servers],
+            referee: Referee::new(Scene::new(site)),
+            trace: Trace::new(detail),
+            dice: Dice::new(seed),
+            inputs: 0,
+            fingerprint: 0,
+        }
+    }
+
+    /// Returns what time it is.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Returns what is known of every node.
+    pub fn scene(&self) -> &Scene {
+        &self.referee.scene
+    }
+
+    /// Returns how many inputs the nodes have handled.
+    pub fn inputs(&self) -> u64 {
+        self.inputs
+    }
+
+    /// Returns a number that differs, all but surely, where anything else happened.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Returns what happened so far.
+    pub fn trace(&self) -> &str {
+        self.trace.text()
+    }
+
+    /// Returns the source of chance.
+    pub fn dice(&mut self) -> &mut Dice {
+        &mut self.dice
+    }
+
+    /// Returns how long after the last fault every election is over.
+    pub fn calm(&self) -> Duration {
+        self.referee.calm(&self.network)
+    }
+
+    /// Lets a fault come at a moment that has not passed.
+    pub fn schedule(&mut self, at: Instant, fault: Fault) {
+        self.queue.put(at.max(self.now), Event::Fault(fault));
+    }
+
+    /// Lets a fault come now.
+    ///
+    /// # Errors
+    /// The invariant that it breaks.
+    pub fn inflict(&mut self, fault: Fault) -> Result<(), Broken> {
+        self.suffer(fault)
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Broken> {
+        let end = self.now + time;
+        while let Some((at, turn)) = self.next_turn().filter(|(at, _)| *at <= end) {
+            self.referee.until(at, &self.network)?;
+            self.now = at;
+            match turn {
+                Turn::Event => {
+                    let event = self.queue.take().expect("the turn is that of the first event");
+                    self.happen(event)?;
+                }
+                Turn::Deadline(node) => self.meet_deadline(node)?,
+            }
+        }
+        self.referee.until(end, &self.network)?;
+        self.now = end;
+        Ok(())
+    }
+
+    /// Looks at everything that must hold when the world was quiet long enough for kernels and checks to settle too.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn settle(&self) -> Result<(), Broken> {
+        for (node, machine) in self.referee.scene.site.node_indices().zip(&self.machines) {
+            match &machine.daemon {
+                Daemon::Running(_) if machine.kernel.is_done() => {
+                    let (scene, held) = (&self.referee.scene, machine.kernel.held());
+                    invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held)?;
+                }
+                Daemon::Running(_) if machine.kernel.is_refusing() => {}
+                Daemon::Running(_) | Daemon::Leaving => {
+                    invariants::kernels_come_to_rest(node, &machine.kernel)?;
+                }
+                Daemon::Absent | Daemon::Paused(..) => {}
+            }
+        }
+        self.referee.look_at_traffic()
+    }
+
+    /// What waits in the sockets comes before a deadline of the same moment.
+    fn next_turn(&self) -> Option<(Instant, Turn)> {
+        let mut next = self.queue.next_at().map(|at| (at, Turn::Event));
+        for (index, machine) in self.machines.iter().enumerate() {
+            let Some(deadline) = machine.deadline else { continue };
+            if next.as_ref().is_none_or(|(at, _)| deadline.max(self.now) < *at) {
+                next = Some((deadline.max(self.now), Turn::Deadline(NodeIndex(index))));
+            }
+        }
+        next
+    }
+
+    fn meet_deadline(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        self.trace.note(Detail::Everything, node, self.now, || "deadline".to_owned());
+        self.feed(node, Input::Deadline)?;
+        invariants::a_deadline_passes_once(node, self.machines[node.0].deadline, self.now)
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Fault(fault) => self.suffer(fault),
+            Event::Arrival { to, segment, packet } => self.arrive(to, segment, packet),
+            Event::KernelWork { node, life, ticket } => self.work(node, life, ticket),
+            Event::ProbeOver { node, life, probe, server, outcome } => {
+                self.answer(node, life, probe, server, outcome)
+            }
+        }
+    }
+
+    fn arrive(&mut self, to: NodeIndex, segment: SegmentIndex, packet: Packet) -> Result<(), Broken> {
+        if self.referee.scene.carrier(to, segment) == Carrier::Down {
+            return Ok(());
+        }
+        if let Daemon::Paused(_, backlog) = &mut self.machines[to.0].daemon {
+            backlog.push(Event::Arrival { to, segment, packet });
+            return Ok(());
+        }
+        let Packet { source, destination, payload } = packet;
+        self.trace.note(Detail::Everything, to, self.now, || {
+            format!("hears {source}: vrid {} priority {}", payload[1], payload[2])
+        });
+        self.referee.hear_advertisement(to, &payload, self.now);
+        let interface = self.interfaces[segment.0].clone();
+        let datagram =
+            Datagram { interface: &interface, source, destination, hop_limit: 255, payload: &payload };
+        self.feed(to, Input::Datagram(datagram))
+    }
+
+    fn work(&mut self, node: NodeIndex, life: u32, ticket: Ticket) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        if machine.life != life {
+            return Ok(());
+        }
+        if let Daemon::Paused(_, backlog) = &mut machine.daemon {
+            backlog.push(Event::KernelWork { node, life, ticket });
+            return Ok(());
+        }
+        let Finished { changes, outcome, next } = {
+            let Machine { kernel, daemon, .. } = machine;
+            kernel.finish(ticket, || daemon.wanted())?
+        };
+        if let Some(appointment) = next {
+            let ticket = appointment.ticket;
+            self.queue.put(self.now + appointment.after, Event::KernelWork { node, life, ticket });
+        }
+        for change in changes {
+            self.trace.note(Detail::Story, node, self.now, || format!("kernel: {change}"));
+        }
+        let Some(outcome) = outcome else { return Ok(()) };
+        let machine = &mut self.machines[node.0];
+        match &machine.daemon {
+            Daemon::Running(_) => {}
+            Daemon::Leaving if machine.kernel.is_done() => return self.end(node),
+            Daemon::Leaving | Daemon::Paused(..) | Daemon::Absent => return Ok(()),
+        }
+        if machine.kernel.is_done() {
+            let (scene, held) = (&self.referee.scene, machine.kernel.held());
+            invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held)?;
+        }
+        self.feed(node, Input::Reconciled(outcome))
+    }
+
+    fn answer(
+        &mut self,
+        node: NodeIndex,
+        life: u32,
+        probe: ProbeId,
+        server: ServerIndex,
+        outcome: Outcome,
+    ) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        if machine.life != life {
+            return Ok(());
+        }
+        if let Daemon::Paused(_, backlog) = &mut machine.daemon {
+            backlog.push(Event::ProbeOver { node, life, probe, server, outcome });
+            return Ok(());
+        }
+        let service = self.referee.scene.site.service.as_ref().expect("only real servers are asked");
+        machine.book.note(service, server, &outcome);
+        self.trace.note(Detail::Everything, node, self.now, || format!("probe of {server:?}: {outcome:?}"));
+        self.feed(node, Input::Probed { probe, outcome })
+    }
+
+    /// Hands one input to a node that runs and carries out what it answers; a node that does not run hears nothing.
+    fn feed(&mut self, node: NodeIndex, input: Input<'_>) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        let Daemon::Running(brain) = &mut machine.daemon else { return Ok(()) };
+        let outputs = brain.handle(input, self.now);
+        machine.deadline = brain.next_deadline();
+        self.inputs += 1;
+        self.note_fingerprint(node, outputs.len());
+        if outputs.is_empty() {
+            return Ok(());
+        }
+        self.carry_out(node, outputs)
+    }
+
+    /// Mixes what happened into the fingerprint: an odd factor and a rotation, as FNV does.
+    fn note_fingerprint(&mut self, node: NodeIndex, outputs: usize) {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let at = self.now.since_start();
+        let happened = [at.as_secs(), u64::from(at.subsec_nanos()) << 8 | number(node.0), number(outputs)];
+        for part in happened {
+            self.fingerprint = (self.fingerprint ^ part).wrapping_mul(ODD).rotate_left(23);
+        }
+    }
+
+    fn tell(&mut self, node: NodeIndex, report: &Report) -> Result<(), Broken> {
+        self.trace.note(Detail::Story, node, self.now, || told(report));
+        self.referee.hear_report(node, report, self.now)
+    }
+
+    fn end(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        machine.daemon = Daemon::Absent;
+        self.referee.scene.set_presence(node, Presence::Absent);
+        self.trace.note(Detail::Story, node, self.now, || "ends".to_owned());
+        invariants::a_stop_leaves_nothing(node, machine.kernel.held())
+    }
+}
+
+fn number(index: usize) -> u64 {
+    u64::try_from(index).expect("counts fit in 64 bits")
+}

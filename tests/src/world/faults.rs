@@ -1,0 +1,296 @@
+//! What can be done to a world.
+
+use std::sync::Arc;
+
+use node::link::LinkEvent;
+use node::{Input, Node};
+use virtual_server::service::Weight;
+use vrrp::{Centiseconds, Priority, Version};
+
+use super::{Event, Life, World};
+use crate::health_book::HealthBook;
+use crate::invariants::{self, Broken};
+use crate::kernel::{Pace, Temper};
+use crate::machine::Daemon;
+use crate::network::{Quality, Road};
+use crate::referee::End;
+use crate::scene::{NodeSet, Presence, Standing};
+use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name};
+
+/// Something that is done to a world. What does not apply, such as the crash of a node that does not run, does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A daemon starts.
+    Start(NodeIndex),
+    /// A daemon is told to stop.
+    Stop(NodeIndex),
+    /// A daemon vanishes; its kernel keeps what it holds.
+    Crash(NodeIndex),
+    /// A daemon does nothing any more; what comes for it waits.
+    Pause(NodeIndex),
+    /// A paused daemon goes on.
+    Resume(NodeIndex),
+    /// An interface loses or regains its carrier.
+    Carrier(NodeIndex, SegmentIndex, Carrier),
+    /// The road from the first node to the second closes or opens, one way.
+    Road(SegmentIndex, NodeIndex, NodeIndex, Road),
+    /// Every road between a node of this set and one outside it closes or opens, both ways.
+    Island(SegmentIndex, NodeSet, Road),
+    /// The segments carry like this from now on.
+    Quality(Quality),
+    /// A real server does not answer any more.
+    ServerDies(ServerIndex),
+    /// A real server answers again.
+    ServerReturns(ServerIndex),
+    /// Somebody else removes a virtual address, one of those there by this number.
+    Theft(NodeIndex, usize),
+    /// A kernel refuses virtual addresses or no longer.
+    Temper(NodeIndex, Temper),
+    /// A kernel works at this pace from now on.
+    Pace(NodeIndex, Pace),
+    /// A daemon is told to reload.
+    Reload(NodeIndex, Reload),
+}
+
+/// What is different in a configuration that is reloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// Nothing.
+    Same,
+    /// The node's priority in every virtual router.
+    Priority(Priority),
+    /// The node's interval in every virtual router of version 3.
+    Interval(Centiseconds),
+    /// The number of addresses of each virtual router.
+    Addresses(u8),
+    /// The weight of the first real server.
+    Weight(Weight),
+}
+
+impl World {
+    pub(super) fn suffer(&mut self, fault: Fault) -> Result<(), Broken> {
+        self.trace.note_world(self.now, || format!("-- {fault:?}"));
+        match fault {
+            Fault::Start(node) => self.start(node),
+            Fault::Stop(node) => self.stop(node),
+            Fault::Crash(node) => {
+                self.crash(node);
+                Ok(())
+            }
+            Fault::Pause(node) => {
+                self.pause(node);
+                Ok(())
+            }
+            Fault::Resume(node) => self.resume(node),
+            Fault::Carrier(node, segment, carrier) => self.set_carrier(node, segment, carrier),
+            Fault::Road(segment, from, to, road) => {
+                self.network.set_road(segment, from, to, road, self.now);
+                self.referee.disturb(self.now);
+                Ok(())
+            }
+            Fault::Island(segment, island, road) => {
+                let nodes: Vec<_> = self.referee.scene.site.node_indices().collect();
+                for from in &nodes {
+                    for to in nodes.iter().filter(|to| island.contains(**to) != island.contains(*from)) {
+                        self.network.set_road(segment, *from, *to, road, self.now);
+                    }
+                }
+                self.referee.disturb(self.now);
+                Ok(())
+            }
+            Fault::Quality(quality) => {
+                self.network.set_quality(quality);
+                self.referee.disturb(self.now);
+                Ok(())
+            }
+            Fault::ServerDies(server) => {
+                self.set_life(server, Life::Dead);
+                Ok(())
+            }
+            Fault::ServerReturns(server) => {
+                self.set_life(server, Life::Alive);
+                Ok(())
+            }
+            Fault::Theft(node, choice) => {
+                self.steal(node, choice);
+                Ok(())
+            }
+            Fault::Temper(node, temper) => {
+                self.machines[node.0].kernel.set_temper(temper);
+                if temper == Temper::Refusing {
+                    self.referee.scene.note_refusal(node);
+                }
+                Ok(())
+            }
+            Fault::Pace(node, pace) => {
+                self.machines[node.0].kernel.set_pace(pace);
+                Ok(())
+            }
+            Fault::Reload(node, reload) => self.reload(node, reload),
+        }
+    }
+
+    fn start(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        if !matches!(machine.daemon, Daemon::Absent) {
+            return Ok(());
+        }
+        machine.life += 1;
+        machine.book = HealthBook::default();
+        machine.kernel.lose_reconciler();
+        machine.daemon = Daemon::Running(Box::new(Node::new(Arc::clone(&machine.config), self.now)));
+        self.referee.scene.set_presence(node, Presence::Running);
+        self.referee.disturb_node(node, self.now);
+        for segment in self.segments() {
+            self.tell_link(node, segment)?;
+        }
+        self.feed(node, Input::Start)?;
+        // A kernel may hold what a daemon before this one left.
+        self.wake_kernel(node);
+        Ok(())
+    }
+
+    fn stop(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        if !matches!(self.machines[node.0].daemon, Daemon::Running(_)) {
+            return Ok(());
+        }
+        self.referee.expect_take_over_after(node, End::Planned, &self.network, self.now);
+        self.feed(node, Input::Shutdown)
+    }
+
+    fn crash(&mut self, node: NodeIndex) {
+        let machine = &mut self.machines[node.0];
+        if matches!(machine.daemon, Daemon::Absent) {
+            return;
+        }
+        machine.daemon = Daemon::Absent;
+        machine.deadline = None;
+        machine.life += 1;
+        machine.kernel.lose_reconciler();
+        self.referee.expect_take_over_after(node, End::Silent, &self.network, self.now);
+        for router in self.referee.scene.site.router_indices() {
+            self.referee.scene.set_standing(node, router, Standing::Out, self.now);
+        }
+        self.referee.scene.set_presence(node, Presence::Absent);
+    }
+
+    fn pause(&mut self, node: NodeIndex) {
+        let machine = &mut self.machines[node.0];
+        match std::mem::replace(&mut machine.daemon, Daemon::Absent) {
+            Daemon::Running(brain) => {
+                machine.daemon = Daemon::Paused(brain, Vec::new());
+                machine.deadline = None;
+                self.referee.scene.set_presence(node, Presence::Paused);
+                self.referee.disturb_node(node, self.now);
+            }
+            other @ (Daemon::Absent | Daemon::Leaving | Daemon::Paused(..)) => machine.daemon = other,
+        }
+    }
+
+    /// The contract of a node: first the packets that wait in its sockets, then what else has happened, then the deadline.
+    fn resume(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        match std::mem::replace(&mut machine.daemon, Daemon::Absent) {
+            Daemon::Paused(brain, mut backlog) => {
+                machine.daemon = Daemon::Running(brain);
+                self.referee.scene.set_presence(node, Presence::Running);
+                self.referee.disturb_node(node, self.now);
+                backlog.sort_by_key(|event| !matches!(event, Event::Arrival { .. }));
+                for event in backlog {
+                    self.happen(event)?;
+                }
+                let machine = &mut self.machines[node.0];
+                if let Daemon::Running(brain) = &machine.daemon {
+                    machine.deadline = brain.next_deadline();
+                }
+            }
+            other @ (Daemon::Absent | Daemon::Leaving | Daemon::Running(_)) => machine.daemon = other,
+        }
+        Ok(())
+    }
+
+    fn set_carrier(
+        &mut self,
+        node: NodeIndex,
+        segment: SegmentIndex,
+        carrier: Carrier,
+    ) -> Result<(), Broken> {
+        self.referee.scene.set_carrier(node, segment, carrier);
+        self.referee.disturb_node(node, self.now);
+        if let Daemon::Paused(_, backlog) = &mut self.machines[node.0].daemon {
+            backlog.push(Event::Fault(Fault::Carrier(node, segment, carrier)));
+            return Ok(());
+        }
+        self.tell_link(node, segment)
+    }
+
+    fn tell_link(&mut self, node: NodeIndex, segment: SegmentIndex) -> Result<(), Broken> {
+        let scene = &self.referee.scene;
+        let state = scene.site.link(node, segment, scene.carrier(node, segment));
+        let event = LinkEvent { interface: interface_name(segment), state: Some(state) };
+        self.feed(node, Input::Link(event))
+    }
+
+    fn set_life(&mut self, server: ServerIndex, life: Life) {
+        if let Some(before) = self.living.get_mut(server.0) {
+            *before = life;
+        }
+    }
+
+    fn steal(&mut self, node: NodeIndex, choice: usize) {
+        let machine = &mut self.machines[node.0];
+        if machine.kernel.steal(choice).is_some() && !matches!(machine.daemon, Daemon::Absent) {
+            self.wake_kernel(node);
+        }
+    }
+
+    fn reload(&mut self, node: NodeIndex, reload: Reload) -> Result<(), Broken> {
+        let mut site = self.referee.scene.site.clone();
+        let configured = &mut site.nodes[node.0];
+        match reload {
+            Reload::Same => {}
+            Reload::Priority(priority) => {
+                configured.seats.iter_mut().for_each(|seat| seat.priority = priority);
+            }
+            Reload::Interval(interval) => {
+                for (seat, router) in configured.seats.iter_mut().zip(&site.routers) {
+                    if router.version == Version::V3 {
+                        seat.interval = interval;
+                    }
+                }
+            }
+            Reload::Addresses(addresses) => configured.addresses = addresses,
+            Reload::Weight(weight) => configured.first_weight = weight,
+        }
+        let machine = &mut self.machines[node.0];
+        if let Daemon::Paused(_, backlog) = &mut machine.daemon {
+            backlog.push(Event::Fault(Fault::Reload(node, reload)));
+            return Ok(());
+        }
+        let config = site.config(node);
+        let is_same = *config == *machine.config;
+        machine.config = Arc::clone(&config);
+        let Daemon::Running(brain) = &mut machine.daemon else {
+            self.referee.reconfigure(node, site.nodes.swap_remove(node.0));
+            return Ok(());
+        };
+        if is_same {
+            let before = brain.next_deadline();
+            let outputs = brain.handle(Input::Reload(config), self.now);
+            self.inputs += 1;
+            let deadlines = (before, brain.next_deadline());
+            return invariants::the_same_file_changes_nothing(node, &outputs, deadlines, &machine.kernel);
+        }
+        self.referee.disturb_node(node, self.now);
+        self.referee.reconfigure(node, site.nodes.swap_remove(node.0));
+        self.feed(node, Input::Reload(config))
+    }
+
+    fn segments(&self) -> Vec<SegmentIndex> {
+        let mut segments: Vec<_> =
+            self.referee.scene.site.routers.iter().map(|router| router.segment).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        segments
+    }
+}

@@ -1,0 +1,143 @@
+//! Carries out what a node answers.
+
+use std::time::Duration;
+
+use node::Output;
+use node::pools::{Outcome, ProbeRequest};
+use node::routers::{Announcement, Transmission};
+use vrrp::Family;
+
+use super::{Event, Life, Packet, World};
+use crate::dice::PerMille;
+use crate::invariants::{self, Broken};
+use crate::machine::{Daemon, Machine};
+use crate::network::Fate;
+use crate::scene::Presence;
+use crate::site::{
+    Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address, segment_of,
+    unicast_address,
+};
+use crate::trace::Detail;
+
+/// How often a probe fails for a reason of the node's own.
+const INCONCLUSIVE: PerMille = PerMille(10);
+
+impl World {
+    pub(super) fn carry_out(&mut self, node: NodeIndex, outputs: Vec<Output>) -> Result<(), Broken> {
+        self.referee.hear_outputs(node, &outputs, self.machines[node.0].kernel.told())?;
+        let before = self.referee.scene.standings_of(node);
+        let is_routine = outputs.iter().all(|output| matches!(output, Output::Send(_)));
+        for output in outputs {
+            match output {
+                Output::Send(transmission) => {
+                    let detail = if is_routine { Detail::Everything } else { Detail::Story };
+                    self.send(node, &transmission, detail);
+                }
+                Output::Announce(announcement) => self.announce(node, &announcement),
+                Output::Reconcile => self.wake_kernel(node),
+                Output::Probe(request) => self.ask(node, &request),
+                Output::Report(report) => self.tell(node, &report)?,
+                Output::Exit => {
+                    let machine = &mut self.machines[node.0];
+                    machine.daemon = Daemon::Leaving;
+                    machine.deadline = None;
+                    self.referee.scene.set_presence(node, Presence::Leaving);
+                    self.wake_kernel(node);
+                }
+            }
+        }
+        if self.referee.scene.standings_of(node) != before {
+            self.look_at_standings(node)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn wake_kernel(&mut self, node: NodeIndex) {
+        let Machine { kernel, daemon, life, .. } = &mut self.machines[node.0];
+        if let Some(appointment) = kernel.wake(|| daemon.wanted()) {
+            let event = Event::KernelWork { node, life: *life, ticket: appointment.ticket };
+            self.queue.put(self.now + appointment.after, event);
+        }
+    }
+
+    fn look_at_standings(&self, node: NodeIndex) -> Result<(), Broken> {
+        let scene = &self.referee.scene;
+        match scene.site.grouping {
+            Grouping::Together => invariants::a_group_moves_together(node, scene)?,
+            Grouping::Apart => {}
+        }
+        match &self.machines[node.0].daemon {
+            Daemon::Running(brain) => invariants::reports_tell_every_change(node, &brain.status().0, scene),
+            Daemon::Absent | Daemon::Paused(..) | Daemon::Leaving => Ok(()),
+        }
+    }
+
+    fn send(&mut self, from: NodeIndex, transmission: &Transmission, detail: Detail) {
+        let Transmission { interface, source, destination, payload } = transmission;
+        let segment = segment_of(interface);
+        self.trace.note(detail, from, self.now, || {
+            format!("advertises vrid {} with priority {} to {destination}", payload[1], payload[2])
+        });
+        if self.referee.scene.carrier(from, segment) == Carrier::Down {
+            return;
+        }
+        let packet = Packet { source: *source, destination: *destination, payload: payload.clone() };
+        if destination.is_multicast() {
+            for to in self.referee.scene.site.node_indices().filter(|to| *to != from) {
+                self.send_to(from, to, segment, &packet);
+            }
+        } else {
+            let family = Family::of(*destination);
+            let to = self
+                .referee
+                .scene
+                .site
+                .node_indices()
+                .find(|to| unicast_address(*to, segment, family) == *destination);
+            self.send_to(from, to.expect("nodes send to each other only"), segment, &packet);
+        }
+    }
+
+    fn send_to(&mut self, from: NodeIndex, to: NodeIndex, segment: SegmentIndex, packet: &Packet) {
+        let arrival = || Event::Arrival { to, segment, packet: packet.clone() };
+        match self.network.carry(segment, from, to, &mut self.dice, self.now) {
+            Fate::Lost if self.network.is_open(segment, from, to) => {
+                self.trace.note(Detail::Everything, from, self.now, || format!("lost on the way to {to:?}"));
+                self.referee.disturb(self.now);
+            }
+            Fate::Lost => {}
+            Fate::Once(at) => self.queue.put(at, arrival()),
+            Fate::Twice(first, second) => {
+                self.queue.put(first, arrival());
+                self.queue.put(second, arrival());
+            }
+        }
+    }
+
+    fn announce(&mut self, node: NodeIndex, announcement: &Announcement) {
+        let Announcement { address, count, .. } = announcement;
+        self.trace.note(Detail::Story, node, self.now, || format!("announces {address}, {count} times"));
+        self.referee.hear_announcement(node, address, self.now);
+    }
+
+    fn ask(&mut self, node: NodeIndex, request: &ProbeRequest) {
+        let service = self.referee.scene.site.service.as_ref().expect("only a virtual server asks");
+        let family = self.referee.scene.site.routers[RouterIndex(0).0].family;
+        let server = (0..service.real_servers)
+            .map(ServerIndex)
+            .find(|server| real_server_address(*server, family) == request.target)
+            .expect("only real servers of the configuration are asked");
+        let timeout = request.check.timeout;
+        let (outcome, after) = if self.dice.chance(INCONCLUSIVE) {
+            (Outcome::Inconclusive("no file descriptor left".to_owned()), Duration::ZERO)
+        } else {
+            match self.living[server.0] {
+                Life::Alive => (Outcome::Good, self.dice.between(Duration::from_micros(50), timeout / 2)),
+                Life::Dead => (Outcome::Bad("connection refused".to_owned()), timeout / 4),
+            }
+        };
+        let life = self.machines[node.0].life;
+        let probe = request.id;
+        self.queue.put(self.now + after, Event::ProbeOver { node, life, probe, server, outcome });
+    }
+}
