@@ -33,6 +33,7 @@ mod nodes;
 mod report;
 mod subnet;
 mod target;
+mod watch;
 mod witness;
 
 /// What a rehearsal needs beyond a Debian installation's minimum.
@@ -109,11 +110,14 @@ pub enum RehearseError {
     /// A real server's answer does not tell whose it is.
     #[error("The answers to the client do not tell which real server gives them")]
     Nameless,
-    /// A drill showed something broken.
-    #[error("{drill}: {reason}\n{logs}")]
+    /// Somebody wants it to end.
+    #[error("The rehearsal was interrupted")]
+    Interrupted,
+    /// Something broke.
+    #[error("In the {scene}: {reason}\n{logs}")]
     Broken {
-        /// The drill.
-        drill: Drill,
+        /// The drill, or what came before.
+        scene: String,
         /// What broke.
         reason: Box<RehearseError>,
         /// The end of the daemons' logs.
@@ -193,20 +197,25 @@ fn perform(
     let pace = kernel.pace(&target.question);
     println!("{}", Playbill { kernel: &kernel.name(), nodes, layout, target, pace });
     let mut cast = Cast::start(nodes, target, layout, path, pace)?;
-    cast.settle()?;
+    cast.settle().map_err(|reason| broken("first election", reason, &cast))?;
     let columns = Columns::new(nodes, target);
     println!("{}", columns.head());
     let drills = Drill::for_question(&target.question);
     for &drill in &drills {
-        match drill.carry_out(&mut cast) {
-            Ok(outcome) => println!("{}", columns.row(&outcome)),
-            Err(reason) => {
-                return Err(RehearseError::Broken { drill, reason: Box::new(reason), logs: cast.logs() });
-            }
-        }
+        let outcome = drill.carry_out(&mut cast);
+        let outcome = outcome.map_err(|reason| broken(&format!("drill {drill}"), reason, &cast))?;
+        println!("{}", columns.row(&outcome));
     }
     println!("\n{}", report::legend(&drills, pace));
     Ok(())
+}
+
+/// Says where something broke and what the daemons wrote; an interruption broke nothing.
+fn broken(scene: &str, reason: RehearseError, cast: &Cast<'_>) -> RehearseError {
+    if matches!(reason, RehearseError::Interrupted) {
+        return reason;
+    }
+    RehearseError::Broken { scene: scene.to_owned(), reason: Box::new(reason), logs: cast.logs() }
 }
 
 fn rehearse_in_user_mode_linux(path: &Path) -> Result<(), RehearseError> {

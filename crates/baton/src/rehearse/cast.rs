@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use lab::{Lab, Namespace, PATIENCE, Prober, Process, Timeline, WebServer};
 use node::name::NodeName;
-use tokio::runtime::{Builder, Runtime};
 
 use super::RehearseError;
 use super::layout::{CLIENT, Layout, node_machine, server_machine};
 use super::nodes::Nodes;
 use super::subnet::is_link_local;
 use super::target::{Question, Target};
+use super::watch::Watch;
 use crate::client;
 use crate::view::NodeView;
 
@@ -36,7 +36,7 @@ pub struct Cast<'rehearsal> {
     _servers: Vec<WebServer>,
     pub lab: Lab,
     folder: Folder,
-    runtime: Runtime,
+    pub watch: Watch,
     program: PathBuf,
     file: &'rehearsal Path,
     /// From one probe of the client to the next.
@@ -56,8 +56,7 @@ impl<'rehearsal> Cast<'rehearsal> {
         pace: Duration,
     ) -> Result<Self, RehearseError> {
         let system = |what: &'static str| move |error| RehearseError::System { what, error };
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(system("start an event loop"))?;
+        let watch = Watch::begin().map_err(system("start an event loop"))?;
         let program = std::env::current_exe().map_err(system("find its own program"))?;
         let lab = layout.build()?;
         let mut servers = Vec::new();
@@ -70,7 +69,7 @@ impl<'rehearsal> Cast<'rehearsal> {
         let folder = Folder::make().map_err(system("make a temporary folder"))?;
         let daemons = BTreeMap::new();
         let mut cast =
-            Self { nodes, target, daemons, _servers: servers, lab, folder, runtime, program, file, pace };
+            Self { nodes, target, daemons, _servers: servers, lab, folder, watch, program, file, pace };
         nodes.names().try_for_each(|node| cast.start_daemon(node))?;
         Ok(cast)
     }
@@ -150,7 +149,7 @@ impl<'rehearsal> Cast<'rehearsal> {
     /// Returns what a node's daemon says of itself; nothing while it does not answer.
     pub fn status(&self, node: &NodeName) -> Option<NodeView> {
         let socket = self.folder.socket(node);
-        self.runtime.block_on(client::ask(&socket, Method::GET, "/status")).ok()
+        self.watch.runtime.block_on(client::ask(&socket, Method::GET, "/status")).ok()
     }
 
     /// Starts the client and waits for its first answer.
@@ -175,7 +174,7 @@ impl<'rehearsal> Cast<'rehearsal> {
     pub fn observe(&self, client: Prober, since: Instant) -> Result<Timeline, RehearseError> {
         let recovered = Instant::now();
         client.wait_for_answer(recovered, self.limit())?;
-        lab::wait_until("The end of the client's patience", self.limit(), || {
+        self.watch.wait_until("The end of the client's patience", self.limit(), || {
             Ok(recovered.elapsed() >= PATIENCE)
         })?;
         Ok(client.stop()?.since(since))
@@ -188,15 +187,15 @@ impl<'rehearsal> Cast<'rehearsal> {
     /// What is not so after [`Self::limit`].
     pub fn settle(&self) -> Result<(), RehearseError> {
         let mut obstacle = String::new();
-        let settled = lab::wait_until("Peace", self.limit(), || {
-            let found = self.obstacle()?;
-            obstacle = found.unwrap_or_default();
+        let settled = self.watch.wait_until("Peace", self.limit(), || {
+            obstacle = self.obstacle()?.unwrap_or_default();
             Ok(obstacle.is_empty())
         });
         match settled {
-            Ok(_) => Ok(()),
-            Err(lab::Error::TimedOut { limit, .. }) => Err(RehearseError::Unsettled { obstacle, limit }),
-            Err(error) => Err(error.into()),
+            Err(RehearseError::Lab(lab::Error::TimedOut { limit, .. })) => {
+                Err(RehearseError::Unsettled { obstacle, limit })
+            }
+            outcome => outcome,
         }
     }
 

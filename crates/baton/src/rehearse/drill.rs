@@ -84,8 +84,9 @@ fn crash(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
     let active = active(cast)?;
     let router = cast.nodes.router(&active, &cast.target.router);
     let backup = cast.nodes.names().find(|node| **node != active).expect("a layout has two nodes");
-    let witness = Witness::listen(cast.machine(backup), router.family, router.vrid)?;
     let client = cast.client()?;
+    // Only now, so that no earlier advertisement waits in its socket.
+    let witness = Witness::listen(cast.machine(backup), router.family, router.vrid)?;
     witness.wait(cast.limit())?;
     let broken = Instant::now();
     cast.crash(&active)?;
@@ -134,12 +135,16 @@ fn kill_real_server(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
     let machine = server_machine(victim.parse::<SocketAddr>().map_err(|_| RehearseError::Nameless)?.ip());
     let broken = Instant::now();
     cast.lab.detach(&machine)?;
-    lab::wait_until(&format!("{active}'s verdict that {victim} is down"), cast.limit() + floor, || {
-        let status = cast.status(&active);
-        let servers = status.as_ref().and_then(|status| status.virtual_servers.get(server));
-        let real_server = servers.and_then(|servers| servers.real_servers.get(&victim));
-        Ok(real_server.is_some_and(|real_server| real_server.state == "down"))
-    })?;
+    cast.watch.wait_until(
+        &format!("{active}'s verdict that {victim} is down"),
+        cast.limit() + floor,
+        || {
+            let status = cast.status(&active);
+            let servers = status.as_ref().and_then(|status| status.virtual_servers.get(server));
+            let real_server = servers.and_then(|servers| servers.real_servers.get(&victim));
+            Ok(real_server.is_some_and(|real_server| real_server.state == "down"))
+        },
+    )?;
     let judged = Instant::now();
     let seen = cast.observe(client, broken)?;
     cast.lab.attach(&machine)?;
@@ -187,7 +192,7 @@ fn active(cast: &Cast<'_>) -> Result<NodeName, RehearseError> {
 fn wait_for_successor(cast: &Cast<'_>, gone: &NodeName) -> Result<NodeName, RehearseError> {
     let address = cast.target.address();
     let mut successor = None;
-    lab::wait_until(&format!("The take-over of {address} from {gone}"), cast.limit(), || {
+    cast.watch.wait_until(&format!("The take-over of {address} from {gone}"), cast.limit(), || {
         let holders = cast.holders(address)?;
         let others: Vec<_> = holders.into_iter().filter(|node| *node != gone).collect();
         if let [other] = others.as_slice() {

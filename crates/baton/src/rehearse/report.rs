@@ -119,7 +119,7 @@ pub fn legend(drills: &[Drill], pace: Duration) -> String {
     text += "floor:  how long the Backup has to wait by RFC 9568, section 6.1. Crash, right after an advertisement: 3 x \
              interval +\n        skew. Stop: skew. Failback: nothing.";
     if drills.contains(&Drill::RealServerDeath) {
-        text += " Real server death: fall x interval + timeout of the check.";
+        text += " Real server death: what the check\n        takes at most, fall x interval + timeout.";
     }
     text
 }
