@@ -1,8 +1,9 @@
 //! Keepalived as the other node, in both roles, in each version, family and transport.
 
+#![expect(clippy::unwrap_used, reason = "the tests share functions, which the lint does not take for tests")]
+
 use std::time::Instant;
 
-use lab::Result;
 use netns_tests::keepalived::{Dialect, Keepalived, Preferred, Transport, Version};
 use netns_tests::{LIMIT, Pair};
 
@@ -52,18 +53,18 @@ impl MixedPair {
 
 /// Baton is Active; it crashes, comes back, is stopped, is started again.
 #[track_caller]
-fn keepalived_covers_for_baton(version: Version, transport: Transport) -> Result<()> {
+fn keepalived_covers_for_baton(version: Version, transport: Transport) {
     let dialect = Dialect { version, transport };
     let mut mixed = MixedPair::start(dialect, Preferred::Baton);
     mixed.wait_for_active("lb1");
     mixed.keepalived.wait_for("Entering BACKUP STATE");
     let client = mixed.pair.ping(dialect.address());
 
-    mixed.pair.lab().detach("lb1")?;
+    mixed.pair.lab().detach("lb1").unwrap();
     mixed.keepalived.wait_for("Entering MASTER STATE");
-    client.wait_for_answer(Instant::now(), LIMIT)?;
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
     mixed.wait_for_client("lb2");
-    mixed.pair.lab().attach("lb1")?;
+    mixed.pair.lab().attach("lb1").unwrap();
     mixed.wait_for_active("lb1");
 
     mixed.pair.daemon("lb1").stop(LIMIT);
@@ -73,12 +74,11 @@ fn keepalived_covers_for_baton(version: Version, transport: Transport) -> Result
     mixed.pair.start("lb1").wait_for("became_active", &[("reason", "preempting")], LIMIT);
     mixed.wait_for_active("lb1");
     mixed.assert_content();
-    Ok(())
 }
 
 /// Keepalived is Active; it is stopped, started again, crashes and comes back.
 #[track_caller]
-fn baton_covers_for_keepalived(version: Version, transport: Transport) -> Result<()> {
+fn baton_covers_for_keepalived(version: Version, transport: Transport) {
     let dialect = Dialect { version, transport };
     let mut mixed = MixedPair::start(dialect, Preferred::Keepalived);
     mixed.wait_for_active("lb2");
@@ -95,72 +95,71 @@ fn baton_covers_for_keepalived(version: Version, transport: Transport) -> Result
     mixed.pair.look_from_now();
 
     let client = mixed.pair.ping(dialect.address());
-    mixed.pair.lab().detach("lb2")?;
+    mixed.pair.lab().detach("lb2").unwrap();
     mixed.pair.daemon("lb1").wait_for("became_active", &[("reason", "active_down")], LIMIT);
-    client.wait_for_answer(Instant::now(), LIMIT)?;
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
     mixed.wait_for_client("lb1");
-    mixed.pair.lab().attach("lb2")?;
+    mixed.pair.lab().attach("lb2").unwrap();
     mixed.wait_for_active("lb2");
     mixed.assert_content();
-    Ok(())
 }
 
 #[test]
-fn keepalived_covers_for_baton_in_version_2_by_multicast() -> Result<()> {
-    keepalived_covers_for_baton(Version::V2, Transport::Multicast)
+fn keepalived_covers_for_baton_in_version_2_by_multicast() {
+    keepalived_covers_for_baton(Version::V2, Transport::Multicast);
 }
 
 #[test]
-fn keepalived_covers_for_baton_in_version_2_by_unicast() -> Result<()> {
-    keepalived_covers_for_baton(Version::V2, Transport::Unicast)
+fn keepalived_covers_for_baton_in_version_2_by_unicast() {
+    keepalived_covers_for_baton(Version::V2, Transport::Unicast);
 }
 
 #[test]
-fn keepalived_covers_for_baton_in_version_3_by_multicast() -> Result<()> {
-    keepalived_covers_for_baton(Version::V3, Transport::Multicast)
+fn keepalived_covers_for_baton_in_version_3_by_multicast() {
+    keepalived_covers_for_baton(Version::V3, Transport::Multicast);
 }
 
 #[test]
-fn keepalived_covers_for_baton_in_version_3_by_unicast() -> Result<()> {
-    keepalived_covers_for_baton(Version::V3, Transport::Unicast)
+fn keepalived_covers_for_baton_in_version_3_by_unicast() {
+    keepalived_covers_for_baton(Version::V3, Transport::Unicast);
 }
 
 #[test]
-fn keepalived_covers_for_baton_over_ipv6_by_multicast() -> Result<()> {
-    keepalived_covers_for_baton(Version::V3OverIpv6, Transport::Multicast)
+fn keepalived_covers_for_baton_over_ipv6_by_multicast() {
+    keepalived_covers_for_baton(Version::V3OverIpv6, Transport::Multicast);
 }
 
 #[test]
-fn keepalived_covers_for_baton_over_ipv6_by_unicast() -> Result<()> {
-    keepalived_covers_for_baton(Version::V3OverIpv6, Transport::Unicast)
+fn keepalived_covers_for_baton_over_ipv6_by_unicast() {
+    keepalived_covers_for_baton(Version::V3OverIpv6, Transport::Unicast);
 }
 
 #[test]
-fn baton_covers_for_keepalived_in_version_2_by_multicast() -> Result<()> {
-    baton_covers_for_keepalived(Version::V2, Transport::Multicast)
+fn baton_covers_for_keepalived_in_version_2_by_multicast() {
+    baton_covers_for_keepalived(Version::V2, Transport::Multicast);
 }
 
 #[test]
-fn baton_covers_for_keepalived_in_version_2_by_unicast() -> Result<()> {
-    baton_covers_for_keepalived(Version::V2, Transport::Unicast)
+fn baton_covers_for_keepalived_in_version_2_by_unicast() {
+    baton_covers_for_keepalived(Version::V2, Transport::Unicast);
 }
 
 #[test]
-fn baton_covers_for_keepalived_in_version_3_by_multicast() -> Result<()> {
-    baton_covers_for_keepalived(Version::V3, Transport::Multicast)
+fn baton_covers_for_keepalived_in_version_3_by_multicast() {
+    baton_covers_for_keepalived(Version::V3, Transport::Multicast);
 }
 
 #[test]
-fn baton_covers_for_keepalived_in_version_3_by_unicast() -> Result<()> {
-    baton_covers_for_keepalived(Version::V3, Transport::Unicast)
+fn baton_covers_for_keepalived_in_version_3_by_unicast() {
+    baton_covers_for_keepalived(Version::V3, Transport::Unicast);
 }
 
 #[test]
-fn baton_covers_for_keepalived_over_ipv6_by_multicast() -> Result<()> {
-    baton_covers_for_keepalived(Version::V3OverIpv6, Transport::Multicast)
+fn baton_covers_for_keepalived_over_ipv6_by_multicast() {
+    baton_covers_for_keepalived(Version::V3OverIpv6, Transport::Multicast);
 }
 
 #[test]
-fn baton_covers_for_keepalived_over_ipv6_by_unicast() -> Result<()> {
-    baton_covers_for_keepalived(Version::V3OverIpv6, Transport::Unicast)
+fn baton_covers_for_keepalived_over_ipv6_by_unicast() {
+    baton_covers_for_keepalived(Version::V3OverIpv6, Transport::Unicast);
 }

@@ -1,0 +1,78 @@
+//! Virtual servers on a kernel with IPVS: the running one, or User Mode Linux, which is booted once for all tests, where
+//! the running one has none.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, which the lint knows by an attribute that they lack"
+)]
+
+mod failover;
+mod pools;
+mod serving;
+mod site;
+mod table;
+mod without_ipvs;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lab::kernel::{Guest, TestKernel, has_ipvs};
+use libtest_mimic::{Arguments, Trial};
+use netns_tests::baton;
+
+/// How long all tests may take in User Mode Linux.
+const LIMIT: Duration = Duration::from_mins(8);
+
+/// Makes trials of functions, each with its function's name.
+macro_rules! trials {
+    ($($test:ident,)*) => {
+        vec![$(libtest_mimic::Trial::test(stringify!($test), || { $test(); Ok(()) })),*]
+    };
+}
+pub(crate) use trials;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let with_ipvs = all([serving::trials(), pools::trials(), table::trials(), failover::trials()]);
+    if has_ipvs() {
+        return libtest_mimic::run(&arguments, with_ipvs).exit_code();
+    }
+    let without_ipvs = without_ipvs::trials();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, all([without_ipvs, with_ipvs])).exit_code();
+    }
+    let wanted = with_ipvs.iter().any(|trial| is_wanted(&arguments, trial.name()));
+    let here = libtest_mimic::run(&arguments, without_ipvs);
+    let there = if wanted { in_guest() } else { ExitCode::SUCCESS };
+    if here.has_failed() { ExitCode::FAILURE } else { there }
+}
+
+fn all<const MODULES: usize>(trials: [Vec<Trial>; MODULES]) -> Vec<Trial> {
+    trials.into_iter().flatten().collect()
+}
+
+/// Runs this program again, with the same arguments, on a kernel with IPVS.
+fn in_guest() -> ExitCode {
+    println!("This kernel has no IPVS: the tests that need it run in User Mode Linux.");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let results = concat!(env!("CARGO_TARGET_TMPDIR"), "/ipvs");
+    let guest = Guest::new(TestKernel::UserModeLinux, results).limit(LIMIT);
+    let guest = guest.variable("BATON", baton().to_string_lossy());
+    let program = std::env::current_exe().expect("a running program has a path");
+    match guest.run(&program, &arguments) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the filters on the command line leave a test in.
+fn is_wanted(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &String| if arguments.exact { name == filter } else { name.contains(filter) };
+    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
+}
