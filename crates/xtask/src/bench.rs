@@ -11,6 +11,7 @@ mod guest;
 mod idle;
 mod ipvs;
 mod keepalived;
+mod machine;
 mod monitor;
 mod one_weight;
 mod simulator;

@@ -3,15 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use lab::{Namespace, Signal};
+use lab::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::contender::{Contender, Each, Programs};
 use super::duty::{Balancer, Duty, FIRST, WEIGHT};
 use super::error::BenchError;
-use super::full_table::Built;
-use super::ipvs::Ipvs;
-use super::monitor::Monitor;
+use super::machine::{Built, Machine};
 use super::table::{Goal, Quantity, Row, median};
 
 /// How often each program changes the weight, after once that does not count.
@@ -33,21 +31,19 @@ pub(crate) struct OneWeight {
 impl OneWeight {
     /// Measures on the running kernel.
     pub(crate) fn measure(programs: &Programs) -> Result<Self, BenchError> {
-        let machine = Namespace::new("weight")?;
-        let mut ipvs = Ipvs::open(&machine)?;
         let mut measured = Self::default();
         for contender in Contender::BOTH {
-            let balancer = Balancer { one_weight: WEIGHT };
-            let built = Built::start(&machine, &mut ipvs, programs, contender, balancer)?;
+            let mut machine = Machine::new()?;
+            let built = machine.build(programs, contender, Balancer { one_weight: WEIGHT })?;
             for round in 0..=RUNS {
-                let (time, writes) = change(&machine, &mut ipvs, contender, &built, WEIGHT + round + 1)?;
+                let (time, writes) = change(&mut machine, contender, &built, WEIGHT + round + 1)?;
                 println!("one weight, {contender} {round}: {time:?}, {writes} writes");
                 if round > 0 {
                     measured.times.of(contender).push(time);
                     measured.writes.of(contender).push(writes);
                 }
             }
-            built.end(&machine)?;
+            machine.end(Some(built))?;
         }
         Ok(measured)
     }
@@ -75,31 +71,30 @@ impl OneWeight {
 
 /// Changes the weight; returns how long that took and how many writes there were.
 fn change(
-    machine: &Namespace,
-    ipvs: &mut Ipvs,
+    machine: &mut Machine,
     contender: Contender,
     built: &Built,
     weight: u32,
 ) -> Result<(Duration, u32), BenchError> {
     let folder = built.configuration.parent().expect("a file stands in a folder");
     let duty = Duty::Balancer(Balancer { one_weight: weight });
-    let monitor = Monitor::start(machine, ipvs.family())?;
+    let monitor = machine.overhear()?;
     Programs::configure(contender, duty, FIRST, folder)?;
     let signalled = SystemTime::now();
     built.daemon.signal(Signal::HUP)?;
-    wait_for_weight(ipvs, weight)?;
+    wait_for_weight(machine, weight)?;
     // The recording goes on for a while, so that a program that writes more than it should is caught at it.
-    let overheard = monitor.stop(machine)?;
+    let overheard = machine.overheard(monitor)?;
     let time = overheard.done_since(signalled);
     let time = time.ok_or_else(|| BenchError::Unexpected("No write was answered".to_owned()))?;
     let writes = u32::try_from(overheard.writes.len()).expect("there are not so many real servers");
     Ok((time, writes))
 }
 
-fn wait_for_weight(ipvs: &mut Ipvs, weight: u32) -> Result<(), BenchError> {
+fn wait_for_weight(machine: &mut Machine, weight: u32) -> Result<(), BenchError> {
     let begin = Instant::now();
     let (service, real_server) = Balancer::chosen();
-    while ipvs.real_servers(service)?.get(&real_server) != Some(&weight) {
+    while machine.ipvs.real_servers(service)?.get(&real_server) != Some(&weight) {
         if begin.elapsed() > LIMIT {
             let what = "The changed weight".to_owned();
             return Err(lab::Error::TimedOut { what, limit: LIMIT }.into());
