@@ -25,6 +25,7 @@ pub struct Control {
     pub checker: mpsc::Sender<CheckerCommand>,
     pub routers: watch::Receiver<Arc<RoutersStatus>>,
     pub journal: Journal,
+    pub calendar: Mutex<Calendar>,
 }
 
 /// The daemon is on its way out.
@@ -77,7 +78,8 @@ impl Control {
         let pools = answer.await.map_err(|_| Stopping)?;
         let node = self.config.lock().await.node.clone();
         let routers = Arc::clone(&self.routers.borrow());
-        let calendar = Calendar { now: (host::clock::now(), Timestamp::now()) };
-        Ok(NodeView::new(&node, &routers, &pools, calendar))
+        let mut calendar = self.calendar.lock().await;
+        calendar.follow(host::clock::now(), Timestamp::now());
+        Ok(NodeView::new(&node, &routers, &pools, *calendar))
     }
 }

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use host::clock::now;
 use host::packet_socket::{AnnouncementSocket, PacketSocketError};
 use host::reconciler::{self, Reconciler, ReconcilerError, Started};
+use jiff::Timestamp;
 use node::name::{NAME_LIMIT, NameError, NodeName};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
@@ -32,6 +34,7 @@ use crate::control::Control;
 use crate::desire::Desire;
 use crate::engine::{Connections, Engine, EngineCommand};
 use crate::journal::Journal;
+use crate::view::Calendar;
 use crate::{log, systemd};
 
 /// How many commands, links or reconciliations may wait; each waits for microseconds.
@@ -149,6 +152,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         checker,
         routers,
         journal: journal.clone(),
+        calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
     });
     let outcome = runtime.block_on(operate(listener, control, engine_thread.ended, checker_thread.ended));
     // With the runtime the last who could want anything are gone, and the threads end with what they own.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use monotonic::Instant;
@@ -68,17 +69,34 @@ pub struct RealServerView {
     pub reason: String,
 }
 
+/// How far the wall clock may have moved against the monotonic one before times are told by its new setting; less is the
+/// slewing of a time service, and a moment in the past should not move with each look at it.
+const WALL_CLOCK_STEP: Duration = Duration::from_secs(1);
+
 /// Turns moments of the monotonic clock into times that people read.
 #[derive(Clone, Copy, Debug)]
 pub struct Calendar {
     /// Two clocks' word for the same moment.
-    pub now: (Instant, Timestamp),
+    reference: (Instant, Timestamp),
 }
 
 impl Calendar {
+    /// Returns a calendar by two clocks that were read together.
+    pub fn new(now: Instant, today: Timestamp) -> Self {
+        Self { reference: (now, today) }
+    }
+
+    /// Goes by the clocks' new word where the wall clock was set anew.
+    pub fn follow(&mut self, now: Instant, today: Timestamp) {
+        if self.time(now).duration_until(today).unsigned_abs() > WALL_CLOCK_STEP {
+            *self = Self::new(now, today);
+        }
+    }
+
     fn time(&self, at: Instant) -> Timestamp {
-        let (now, today) = self.now;
-        today.saturating_sub(now - at).unwrap_or(today)
+        let (now, today) = self.reference;
+        let time = if at < now { today.saturating_sub(now - at) } else { today.saturating_add(at - now) };
+        time.unwrap_or(today)
     }
 }
 
@@ -220,5 +238,31 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
             writeln!(formatter, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn at(seconds: u64, nanoseconds: u32) -> Instant {
+        Instant::from_start(Duration::new(seconds, nanoseconds))
+    }
+
+    #[test]
+    fn a_moment_in_the_past_does_not_move_with_each_look_at_it() {
+        let mut calendar = Calendar::new(at(100, 0), BOOT + Duration::from_secs(100));
+        let before = calendar.time(at(40, 0));
+        calendar.follow(at(160, 700), BOOT + Duration::from_secs(160));
+        assert_eq!(calendar.time(at(40, 0)), before);
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_anew_is_followed() {
+        let mut calendar = Calendar::new(at(100, 0), BOOT + Duration::from_secs(100));
+        calendar.follow(at(160, 0), BOOT + Duration::from_hours(1));
+        assert_eq!(calendar.time(at(159, 0)), BOOT + Duration::from_secs(3599));
     }
 }
