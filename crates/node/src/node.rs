@@ -105,7 +105,9 @@ impl Node {
         };
         let from_routers = to_routers.map(|input| self.routers.handle(input, now)).unwrap_or_default();
         let from_pools = to_pools.map(|input| self.pools.handle(input, now)).unwrap_or_default();
-        from_routers.into_iter().map(Output::from).chain(from_pools.into_iter().map(Output::from)).collect()
+        let mut outputs: Vec<_> = from_routers.into_iter().map(Output::from).collect();
+        outputs.extend(from_pools.into_iter().map(Output::from));
+        outputs
     }
 }
 
