@@ -21,6 +21,8 @@ use lab::kernel::{Guest, TestKernel, has_ipvs};
 use libtest_mimic::{Arguments, Trial};
 use netns_tests::baton;
 
+/// How many tests run at a time on the one processor of User Mode Linux: they wait more than they work.
+const THREADS: usize = 3;
 /// How long all tests may take in User Mode Linux.
 const LIMIT: Duration = Duration::from_mins(8);
 
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
     }
     let wanted = with_ipvs.iter().any(|trial| is_wanted(&arguments, trial.name()));
     let here = libtest_mimic::run(&arguments, without_ipvs);
-    let there = if wanted { in_guest() } else { ExitCode::SUCCESS };
+    let there = if wanted { in_guest(&arguments) } else { ExitCode::SUCCESS };
     if here.has_failed() { ExitCode::FAILURE } else { there }
 }
 
@@ -53,15 +55,17 @@ fn all<const MODULES: usize>(trials: [Vec<Trial>; MODULES]) -> Vec<Trial> {
 }
 
 /// Runs this program again, with the same arguments, on a kernel with IPVS.
-fn in_guest() -> ExitCode {
+fn in_guest(arguments: &Arguments) -> ExitCode {
     println!("This kernel has no IPVS: the tests that need it run in User Mode Linux.");
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let given: Vec<_> = std::env::args().skip(1).collect();
+    let threads = arguments.test_threads.is_none().then(|| format!("--test-threads={THREADS}"));
+    let words: Vec<_> = given.iter().chain(&threads).map(String::as_str).collect();
     let results = concat!(env!("CARGO_TARGET_TMPDIR"), "/ipvs");
     let guest = Guest::new(TestKernel::UserModeLinux, results).limit(LIMIT);
-    let guest = guest.variable("BATON", baton().to_string_lossy());
+    // The guest's console looks like a terminal.
+    let guest = guest.variable("BATON", baton().to_string_lossy()).variable("NO_COLOR", "1");
     let program = std::env::current_exe().expect("a running program has a path");
-    match guest.run(&program, &arguments) {
+    match guest.run(&program, &words) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
