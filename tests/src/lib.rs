@@ -9,6 +9,7 @@
 
 pub mod dice;
 mod event_queue;
+pub mod fault;
 pub mod health_book;
 pub mod invariants;
 pub mod kernel;

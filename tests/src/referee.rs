@@ -29,6 +29,8 @@ pub struct Referee {
     shortest_interval: [Centiseconds; ROUTER_LIMIT],
     longest_interval: [Centiseconds; ROUTER_LIMIT],
     lowest_priority: [Priority; ROUTER_LIMIT],
+    /// What they make of the time that an election takes.
+    slowest_election: Duration,
     expected: Vec<TakeOver>,
     announced: BTreeMap<(NodeIndex, InterfaceAddress), Instant>,
     /// When each node last heard another Active while it was Active itself.
@@ -76,6 +78,7 @@ impl Referee {
             shortest_interval: [Centiseconds::MAX_V2; ROUTER_LIMIT],
             longest_interval: [Centiseconds::new(1); ROUTER_LIMIT],
             lowest_priority: [Priority::OWNER; ROUTER_LIMIT],
+            slowest_election: Duration::ZERO,
             expected: Vec::new(),
             announced: BTreeMap::new(),
             contested: [[Instant::START; ROUTER_LIMIT]; NODE_LIMIT],
@@ -91,20 +94,7 @@ impl Referee {
     /// and teach it the loser's shorter interval; it claims once more and is answered. In a sync group a member that
     /// yields makes the others release, and a release sets a Backup's timer to the skew time, however little was left.
     pub fn calm(&self, network: &Network) -> Duration {
-        let slowest = |RouterIndex(router): RouterIndex| {
-            let version = self.scene.site.routers[router].version;
-            let wait = self.longest_interval[router].active_down(version, self.lowest_priority[router]);
-            let rounds = 1 + u32::from(self.shortest_interval[router] != self.longest_interval[router]);
-            match self.scene.site.grouping {
-                Grouping::Apart => rounds * wait,
-                Grouping::Together => {
-                    rounds * wait + self.longest_interval[router].skew(version, self.lowest_priority[router])
-                }
-            }
-        };
-        let slowest =
-            self.scene.site.router_indices().map(slowest).max().expect("a site has virtual routers");
-        slowest + 4 * network.longest_delay() + MARGIN
+        self.slowest_election + 4 * network.longest_delay() + MARGIN
     }
 
     /// Notes that something was done to the world.
@@ -256,6 +246,18 @@ impl Referee {
                 let lowest = &mut self.lowest_priority[router.0];
                 *lowest = seat.priority.min(*lowest);
             }
+            self.slowest_election = self.slowest_election.max(self.longest_election(router));
+        }
+    }
+
+    fn longest_election(&self, RouterIndex(router): RouterIndex) -> Duration {
+        let version = self.scene.site.routers[router].version;
+        let (longest, lowest) = (self.longest_interval[router], self.lowest_priority[router]);
+        let rounds = 1 + u32::from(self.shortest_interval[router] != longest);
+        let rounds = rounds * longest.active_down(version, lowest);
+        match self.scene.site.grouping {
+            Grouping::Apart => rounds,
+            Grouping::Together => rounds + longest.skew(version, lowest),
         }
     }
 

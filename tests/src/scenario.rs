@@ -10,6 +10,7 @@ use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Family, Preemption, Priority, Version};
 
 use crate::dice::{Dice, PerMille};
+use crate::fault::{Fault, Reload};
 use crate::invariants::Broken;
 use crate::kernel::{Pace, Temper};
 use crate::network::{Order, Quality, Road};
@@ -19,7 +20,7 @@ use crate::site::{
     SiteNode, SiteRouter, SiteService, Sorry,
 };
 use crate::trace::Detail;
-use crate::world::{Fault, Reload, Setting, World};
+use crate::world::{Setting, World};
 
 /// How many faults a schedule has at most, each with its undoing.
 const FAULT_LIMIT: u64 = 8;

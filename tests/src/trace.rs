@@ -22,13 +22,15 @@ pub enum Detail {
 #[derive(Clone, Debug)]
 pub struct Trace {
     detail: Detail,
+    /// The moment from which times are counted.
+    origin: Instant,
     text: String,
 }
 
 impl Trace {
     /// Returns a trace with no lines.
-    pub fn new(detail: Detail) -> Self {
-        Self { detail, text: String::new() }
+    pub fn new(detail: Detail, origin: Instant) -> Self {
+        Self { detail, origin, text: String::new() }
     }
 
     /// Returns the lines.
@@ -46,14 +48,14 @@ impl Trace {
     /// Writes a line about the world.
     pub fn note_world(&mut self, now: Instant, line: impl FnOnce() -> String) {
         if Detail::Story <= self.detail {
-            self.write(now, "", &line());
+            self.write(now, "--", &line());
         }
     }
 
     fn write(&mut self, now: Instant, who: &str, line: &str) {
-        let at = now.since_start();
+        let at = now - self.origin;
         let (seconds, microseconds) = (at.as_secs(), at.subsec_micros());
-        writeln!(self.text, "{seconds:>4}.{microseconds:06}  {who:<4} {line}").expect("a String takes all");
+        writeln!(self.text, "{seconds:>4}.{microseconds:06}  {who:<3}  {line}").expect("a String takes all");
     }
 }
 

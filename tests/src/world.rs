@@ -12,9 +12,9 @@ use node::pools::{Outcome, ProbeId};
 use node::report::Report;
 use node::{Datagram, Input};
 
-pub use self::faults::{Fault, Reload};
 use crate::dice::Dice;
 use crate::event_queue::EventQueue;
+use crate::fault::Fault;
 use crate::invariants::{self, Broken};
 use crate::kernel::{Finished, Pace, Ticket};
 use crate::machine::{Daemon, Machine};
@@ -104,7 +104,7 @@ impl World {
             network: Network::new(quality),
             living: vec![Life::Alive; servers],
             referee: Referee::new(Scene::new(site)),
-            trace: Trace::new(detail),
+            trace: Trace::new(detail, Instant::from_start(FIRST_MOMENT)),
             dice: Dice::new(seed),
             inputs: 0,
             fingerprint: 0,

@@ -1,75 +1,24 @@
-//! What can be done to a world.
+//! Does to a world what its schedule says.
 
 use std::sync::Arc;
 
 use node::link::LinkEvent;
 use node::{Input, Node};
-use virtual_server::service::Weight;
-use vrrp::{Centiseconds, Priority, Version};
+use vrrp::Version;
 
 use super::{Event, Life, World};
+use crate::fault::{Fault, Reload};
 use crate::health_book::HealthBook;
 use crate::invariants::{self, Broken};
-use crate::kernel::{Pace, Temper};
+use crate::kernel::Temper;
 use crate::machine::Daemon;
-use crate::network::{Quality, Road};
 use crate::referee::End;
-use crate::scene::{NodeSet, Presence, Standing};
+use crate::scene::{Presence, Standing};
 use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name};
-
-/// Something that is done to a world. What does not apply, such as the crash of a node that does not run, does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A daemon starts.
-    Start(NodeIndex),
-    /// A daemon is told to stop.
-    Stop(NodeIndex),
-    /// A daemon vanishes; its kernel keeps what it holds.
-    Crash(NodeIndex),
-    /// A daemon does nothing any more; what comes for it waits.
-    Pause(NodeIndex),
-    /// A paused daemon goes on.
-    Resume(NodeIndex),
-    /// An interface loses or regains its carrier.
-    Carrier(NodeIndex, SegmentIndex, Carrier),
-    /// The road from the first node to the second closes or opens, one way.
-    Road(SegmentIndex, NodeIndex, NodeIndex, Road),
-    /// Every road between a node of this set and one outside it closes or opens, both ways.
-    Island(SegmentIndex, NodeSet, Road),
-    /// The segments carry like this from now on.
-    Quality(Quality),
-    /// A real server does not answer any more.
-    ServerDies(ServerIndex),
-    /// A real server answers again.
-    ServerReturns(ServerIndex),
-    /// Somebody else removes a virtual address, one of those there by this number.
-    Theft(NodeIndex, usize),
-    /// A kernel refuses virtual addresses or no longer.
-    Temper(NodeIndex, Temper),
-    /// A kernel works at this pace from now on.
-    Pace(NodeIndex, Pace),
-    /// A daemon is told to reload.
-    Reload(NodeIndex, Reload),
-}
-
-/// What is different in a configuration that is reloaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reload {
-    /// Nothing.
-    Same,
-    /// The node's priority in every virtual router.
-    Priority(Priority),
-    /// The node's interval in every virtual router of version 3.
-    Interval(Centiseconds),
-    /// The number of addresses of each virtual router.
-    Addresses(u8),
-    /// The weight of the first real server.
-    Weight(Weight),
-}
 
 impl World {
     pub(super) fn suffer(&mut self, fault: Fault) -> Result<(), Broken> {
-        self.trace.note_world(self.now, || format!("-- {fault:?}"));
+        self.trace.note_world(self.now, || fault.to_string());
         match fault {
             Fault::Start(node) => self.start(node),
             Fault::Stop(node) => self.stop(node),

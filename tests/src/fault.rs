@@ -1,0 +1,128 @@
+//! What can be done to a world.
+
+use std::fmt;
+
+use virtual_server::service::Weight;
+use vrrp::{Centiseconds, Priority};
+
+use crate::kernel::{Pace, Temper};
+use crate::network::{Quality, Road};
+use crate::scene::NodeSet;
+use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name, node_name};
+
+/// Something that is done to a world. What does not apply, such as the crash of a node that does not run, does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A daemon starts.
+    Start(NodeIndex),
+    /// A daemon is told to stop.
+    Stop(NodeIndex),
+    /// A daemon vanishes; its kernel keeps what it holds.
+    Crash(NodeIndex),
+    /// A daemon does nothing any more; what comes for it waits.
+    Pause(NodeIndex),
+    /// A paused daemon goes on.
+    Resume(NodeIndex),
+    /// An interface loses or regains its carrier.
+    Carrier(NodeIndex, SegmentIndex, Carrier),
+    /// The road from the first node to the second closes or opens, one way.
+    Road(SegmentIndex, NodeIndex, NodeIndex, Road),
+    /// Every road between a node of this set and one outside it closes or opens, both ways.
+    Island(SegmentIndex, NodeSet, Road),
+    /// The segments carry like this from now on.
+    Quality(Quality),
+    /// A real server does not answer any more.
+    ServerDies(ServerIndex),
+    /// A real server answers again.
+    ServerReturns(ServerIndex),
+    /// Somebody else removes a virtual address, one of those there by this number.
+    Theft(NodeIndex, usize),
+    /// A kernel refuses virtual addresses or no longer.
+    Temper(NodeIndex, Temper),
+    /// A kernel works at this pace from now on.
+    Pace(NodeIndex, Pace),
+    /// A daemon is told to reload.
+    Reload(NodeIndex, Reload),
+}
+
+/// What is different in a configuration that is reloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// Nothing.
+    Same,
+    /// The node's priority in every virtual router.
+    Priority(Priority),
+    /// The node's interval in every virtual router of version 3.
+    Interval(Centiseconds),
+    /// The number of addresses of each virtual router.
+    Addresses(u8),
+    /// The weight of the first real server.
+    Weight(Weight),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(node) => write!(formatter, "{} starts", node_name(*node)),
+            Self::Stop(node) => write!(formatter, "{} is told to stop", node_name(*node)),
+            Self::Crash(node) => write!(formatter, "{} crashes", node_name(*node)),
+            Self::Pause(node) => write!(formatter, "{} is paused", node_name(*node)),
+            Self::Resume(node) => write!(formatter, "{} goes on", node_name(*node)),
+            Self::Carrier(node, segment, carrier) => {
+                let (node, interface) = (node_name(*node), interface_name(*segment));
+                match carrier {
+                    Carrier::Up => write!(formatter, "{node} has a carrier on {interface}"),
+                    Carrier::Down => write!(formatter, "{node} loses the carrier on {interface}"),
+                }
+            }
+            Self::Road(segment, from, to, road) => {
+                let (from, to) = (node_name(*from), node_name(*to));
+                let does = does_hear(*road);
+                write!(formatter, "{to} {does} {from} on {}", interface_name(*segment))
+            }
+            Self::Island(segment, island, road) => {
+                let names: Vec<_> = island.iter().map(|node| node_name(node).to_string()).collect();
+                let does = match road {
+                    Road::Open => "joins the rest",
+                    Road::Closed => "is cut off",
+                };
+                write!(formatter, "{{{}}} {does} on {}", names.join(", "), interface_name(*segment))
+            }
+            Self::Quality(quality) => write!(
+                formatter,
+                "the network delays by {:?} to {:?}, loses {} and doubles {} in a thousand",
+                quality.shortest_delay, quality.longest_delay, quality.loss.0, quality.duplication.0
+            ),
+            Self::ServerDies(server) => write!(formatter, "real server {} dies", server.0 + 1),
+            Self::ServerReturns(server) => write!(formatter, "real server {} returns", server.0 + 1),
+            Self::Theft(node, _) => write!(formatter, "somebody removes an address of {}", node_name(*node)),
+            Self::Temper(node, Temper::Refusing) => {
+                write!(formatter, "the kernel of {} refuses addresses", node_name(*node))
+            }
+            Self::Temper(node, Temper::Obliging) => {
+                write!(formatter, "the kernel of {} refuses nothing", node_name(*node))
+            }
+            Self::Pace(node, Pace { chunk_time, chunk }) => {
+                let node = node_name(*node);
+                write!(formatter, "the kernel of {node} makes {chunk} changes in {chunk_time:?}")
+            }
+            Self::Reload(node, reload) => {
+                write!(formatter, "{} reloads, ", node_name(*node))?;
+                match reload {
+                    Reload::Same => formatter.write_str("with nothing changed"),
+                    Reload::Priority(priority) => write!(formatter, "with priority {}", priority.get()),
+                    Reload::Interval(interval) => write!(formatter, "with the interval {interval}"),
+                    Reload::Addresses(addresses) => write!(formatter, "with {addresses} addresses"),
+                    Reload::Weight(weight) => write!(formatter, "with weight {}", weight.get()),
+                }
+            }
+        }
+    }
+}
+
+fn does_hear(road: Road) -> &'static str {
+    match road {
+        Road::Open => "hears",
+        Road::Closed => "does not hear",
+    }
+}

@@ -1,0 +1,221 @@
+//! What a node says and does in answer to its inputs.
+
+use std::collections::BTreeSet;
+
+use monotonic::Instant;
+use node::Output;
+use node::config::InterfaceAddress;
+use node::report::Report;
+use node::status::{RouterState, RoutersStatus};
+use vrrp::Priority;
+
+use super::{Broken, ensure};
+use crate::kernel::Kernel;
+use crate::scene::{Scene, Standing};
+use crate::site::{
+    NodeIndex, ROUTER_LIMIT, RouterIndex, node_name, router_name, router_named, router_of_vrid,
+};
+
+/// Where the identifier and the priority stand in an advertisement of either version.
+const VRID_OFFSET: usize = 1;
+const PRIORITY_OFFSET: usize = 2;
+
+/// What one input makes a node say is in order: only an Active advertises, priority 0 is the last word of one that
+/// leaves the role, and only an Active announces addresses, those that its kernel was said to hold.
+///
+/// The scene is that of before the input.
+///
+/// # Errors
+/// [`Broken`] with what it said.
+pub fn only_an_active_speaks(
+    node: NodeIndex,
+    outputs: &[Output],
+    scene: &Scene,
+    held: &BTreeSet<InterfaceAddress>,
+) -> Result<(), Broken> {
+    let before = scene.standings_of(node);
+    let mut standings = before;
+    let mut claims = [false; ROUTER_LIMIT];
+    let mut releases = [false; ROUTER_LIMIT];
+    for output in outputs {
+        match output {
+            Output::Send(transmission) => {
+                let Some((RouterIndex(router), priority)) = said(&transmission.payload) else {
+                    let found = format!("{} sent {transmission:?}", node_name(node));
+                    return Err(Broken { invariant: "only_an_active_speaks", found });
+                };
+                let was_active = before[router] == Standing::Active;
+                let is_active = standings[router] == Standing::Active;
+                if priority == 0 {
+                    ensure!(
+                        only_an_active_speaks,
+                        was_active || is_active,
+                        "{} released what it did not have: {outputs:?}",
+                        node_name(node)
+                    );
+                    releases[router] = true;
+                } else {
+                    claims[router] |= !is_active;
+                }
+            }
+            Output::Report(report) => {
+                if let Some((RouterIndex(router), standing)) = standing_told(report) {
+                    // The advertisement with which it becomes Active comes just before the report.
+                    claims[router] &= standing != Standing::Active;
+                    standings[router] = standing;
+                }
+            }
+            Output::Announce(announcement) => {
+                let router = router_holding(node, &announcement.address, scene);
+                let is_active = router.is_some_and(|router| standings[router.0] == Standing::Active);
+                let is_owner =
+                    router.is_some_and(|router| scene.seat(node, router).priority == Priority::OWNER);
+                ensure!(
+                    only_an_active_speaks,
+                    is_active && (is_owner || held.contains(&announcement.address)),
+                    "{} announced {} as {:?}, its kernel holds {held:?}",
+                    node_name(node),
+                    announcement.address,
+                    router.map(|router| standings[router.0])
+                );
+            }
+            Output::Reconcile | Output::Probe(_) | Output::Exit => {}
+        }
+    }
+    let out_of_turn = scene.site.router_indices().find(|RouterIndex(router)| {
+        claims[*router] || (releases[*router] && standings[*router] == Standing::Active)
+    });
+    ensure!(
+        only_an_active_speaks,
+        out_of_turn.is_none(),
+        "{} advertised for {out_of_turn:?} out of turn: {outputs:?}",
+        node_name(node)
+    );
+    Ok(())
+}
+
+/// The neighbours' traffic goes to the Active: it has announced each address since it became Active, and again since it
+/// last heard another Active, who has announced them too.
+///
+/// # Errors
+/// [`Broken`] with when it did.
+pub fn traffic_goes_to_the_active(
+    router: RouterIndex,
+    active: NodeIndex,
+    address: &InterfaceAddress,
+    announced: Option<Instant>,
+    contested: Instant,
+    scene: &Scene,
+) -> Result<(), Broken> {
+    let due = scene.since(active, router).max(contested);
+    ensure!(
+        traffic_goes_to_the_active,
+        announced.is_some_and(|announced| announced >= due),
+        "{} is Active in {} and was to announce {address} since {due:?}, but did at {announced:?}",
+        node_name(active),
+        router_name(router)
+    );
+    Ok(())
+}
+
+/// The status says what the reports said: every change of state is reported.
+///
+/// # Errors
+/// [`Broken`] with both.
+pub fn reports_tell_every_change(
+    node: NodeIndex,
+    status: &RoutersStatus,
+    scene: &Scene,
+) -> Result<(), Broken> {
+    for (name, status) in &status.virtual_routers {
+        let state = match status.state {
+            RouterState::Initialize => Standing::Out,
+            RouterState::Backup => Standing::Backup,
+            RouterState::Active => Standing::Active,
+            RouterState::Fault => Standing::Fault,
+        };
+        let told = scene.standing(node, router_named(name));
+        ensure!(
+            reports_tell_every_change,
+            state == told,
+            "{} is {state:?} in {name} but reported {told:?}",
+            node_name(node)
+        );
+    }
+    Ok(())
+}
+
+/// A node finds nothing wrong with what the others send.
+///
+/// # Errors
+/// [`Broken`], always: it is called when something was refused.
+pub fn nodes_understand_each_other(node: NodeIndex, report: &Report) -> Result<(), Broken> {
+    let found = format!("{} reported {report:?}", node_name(node));
+    Err(Broken { invariant: "nodes_understand_each_other", found })
+}
+
+/// Reloading the configuration that holds already says nothing and moves no timer; while the kernel is at work a node may
+/// say once more that something else is wanted.
+///
+/// # Errors
+/// [`Broken`] with what it did.
+pub fn the_same_file_changes_nothing(
+    node: NodeIndex,
+    outputs: &[Output],
+    deadlines: (Option<Instant>, Option<Instant>),
+    kernel: &Kernel,
+) -> Result<(), Broken> {
+    let is_said_before = |output: &Output| *output == Output::Reconcile && !kernel.is_done();
+    ensure!(
+        the_same_file_changes_nothing,
+        outputs.iter().all(is_said_before) && deadlines.0 == deadlines.1,
+        "{} answered {outputs:?}, its deadline went from {:?} to {:?}",
+        node_name(node),
+        deadlines.0,
+        deadlines.1
+    );
+    Ok(())
+}
+
+/// After a deadline was handled the next one lies ahead: time goes on.
+///
+/// # Errors
+/// [`Broken`] with the deadline.
+pub fn a_deadline_passes_once(
+    node: NodeIndex,
+    deadline: Option<Instant>,
+    now: Instant,
+) -> Result<(), Broken> {
+    ensure!(
+        a_deadline_passes_once,
+        deadline.is_none_or(|deadline| deadline > now),
+        "{} wants its deadline of {deadline:?} again at {now:?}",
+        node_name(node)
+    );
+    Ok(())
+}
+
+/// Returns which virtual router a report is about and where it stands by it, when that is what it tells.
+pub fn standing_told(report: &Report) -> Option<(RouterIndex, Standing)> {
+    let (router, standing) = if let Report::BecameActive { router, .. } = report {
+        (router, Standing::Active)
+    } else if let Report::BecameBackup { router, .. } = report {
+        (router, Standing::Backup)
+    } else if let Report::RouterStopped { router } = report {
+        (router, Standing::Out)
+    } else if let Report::RouterFaulted { router, .. } = report {
+        (router, Standing::Fault)
+    } else {
+        return None;
+    };
+    Some((router_named(router), standing))
+}
+
+/// Returns which virtual router an advertisement is about and the priority in it.
+pub fn said(payload: &[u8]) -> Option<(RouterIndex, u8)> {
+    Some((router_of_vrid(*payload.get(VRID_OFFSET)?)?, *payload.get(PRIORITY_OFFSET)?))
+}
+
+fn router_holding(node: NodeIndex, address: &InterfaceAddress, scene: &Scene) -> Option<RouterIndex> {
+    scene.site.router_indices().find(|router| scene.site.virtual_addresses(node, *router).contains(address))
+}

@@ -1,0 +1,146 @@
+//! What a machine's kernel holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use node::host_state::{HostState, Wanted};
+use node::plan::{Change, plan};
+use virtual_server::service::{Destination, ServiceKey};
+use vrrp::Priority;
+
+use super::{Broken, ensure};
+use crate::health_book::HealthBook;
+use crate::kernel::Kernel;
+use crate::scene::{Scene, Standing};
+use crate::site::{NodeIndex, RouterIndex, SiteFollow, node_name};
+
+/// An address comes only when every table of its holding is complete, and a table is dismantled only when its address
+/// is gone, after each single change.
+///
+/// # Errors
+/// [`Broken`] with the change.
+pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) -> Result<(), Broken> {
+    match change {
+        Change::TakeAddress(address) => {
+            let holdings = wanted.holdings.iter().filter(|holding| holding.addresses.contains(address));
+            for service in holdings.flat_map(|holding| &holding.services) {
+                ensure!(
+                    table_before_address,
+                    held.services.get(&service.key).is_some_and(|held| held == service),
+                    "{change} before the table of {} is complete",
+                    service.key
+                );
+            }
+        }
+        Change::RemoveService(key) => {
+            let address = match key {
+                ServiceKey::Address { address, .. } => Some(address.ip()),
+                ServiceKey::Mark { .. } => None,
+            };
+            let is_here = held.addresses.iter().any(|held| Some(held.address) == address);
+            ensure!(table_before_address, !is_here, "{change} while its address is here");
+        }
+        Change::LeaveAddress(_)
+        | Change::AddService(_)
+        | Change::EditService(_)
+        | Change::AddDestination(..)
+        | Change::EditDestination(..)
+        | Change::RemoveDestination(..) => {}
+    }
+    Ok(())
+}
+
+/// A plan that was carried out leaves exactly what is wanted, and nothing is left to plan.
+///
+/// # Errors
+/// [`Broken`] with the difference.
+pub fn plan_reaches_what_is_wanted(
+    wanted: &Wanted,
+    state: &HostState,
+    held: &HostState,
+) -> Result<(), Broken> {
+    ensure!(plan_reaches_what_is_wanted, state == held, "wanted {state:?}, held {held:?}");
+    let left = plan(wanted, state);
+    ensure!(plan_reaches_what_is_wanted, left.is_empty(), "wanted is there, planned {left:?}");
+    Ok(())
+}
+
+/// What a node wants changes only with the word that it does.
+///
+/// # Errors
+/// [`Broken`] with the change.
+pub fn nothing_else_is_wanted_unsaid(known: &Wanted, newest: &Wanted) -> Result<(), Broken> {
+    ensure!(nothing_else_is_wanted_unsaid, known == newest, "wanted {known:?}, wants {newest:?} unsaid");
+    Ok(())
+}
+
+/// Once the kernel is settled it holds the addresses of the virtual routers that are Active on this node and no others,
+/// and the tables that follow them say of each real server what its checks said.
+///
+/// # Errors
+/// [`Broken`] with the difference.
+pub fn the_host_holds_what_is_active_and_fit(
+    node: NodeIndex,
+    scene: &Scene,
+    book: &HealthBook,
+    held: &HostState,
+) -> Result<(), Broken> {
+    let is_active = |router: RouterIndex| scene.standing(node, router) == Standing::Active;
+    let addresses: BTreeSet<_> = scene
+        .site
+        .router_indices()
+        .filter(|router| is_active(*router) && scene.seat(node, *router).priority != Priority::OWNER)
+        .flat_map(|router| scene.site.virtual_addresses(node, router))
+        .collect();
+    ensure!(
+        the_host_holds_what_is_active_and_fit,
+        addresses == held.addresses,
+        "{} holds {:?} where it should hold {addresses:?}",
+        node_name(node),
+        held.addresses
+    );
+    let Some(service) = &scene.site.service else { return Ok(()) };
+    let is_here = match service.follow {
+        SiteFollow::Always => true,
+        SiteFollow::Routers => is_active(RouterIndex(0)),
+    };
+    let tables: Vec<&BTreeMap<SocketAddr, Destination>> =
+        held.services.values().map(|service| &service.destinations).collect();
+    let expected = book.destinations(&scene.site, node);
+    let is_right = match (is_here, &tables[..]) {
+        (true, [table]) => **table == expected,
+        (false, []) => true,
+        (true | false, _) => false,
+    };
+    ensure!(
+        the_host_holds_what_is_active_and_fit,
+        is_right,
+        "{} has the tables {tables:?} where the checks say {expected:?}",
+        node_name(node)
+    );
+    Ok(())
+}
+
+/// A kernel that refuses nothing has done all that was wanted of it before the quiet time is over.
+///
+/// # Errors
+/// [`Broken`] with what it holds.
+pub fn kernels_come_to_rest(node: NodeIndex, kernel: &Kernel) -> Result<(), Broken> {
+    ensure!(
+        kernels_come_to_rest,
+        kernel.is_done(),
+        "{} is still at work on {:?}",
+        node_name(node),
+        kernel.held()
+    );
+    Ok(())
+}
+
+/// A daemon that was told to stop leaves nothing in the kernel.
+///
+/// # Errors
+/// [`Broken`] with what it left.
+pub fn a_stop_leaves_nothing(node: NodeIndex, held: &HostState) -> Result<(), Broken> {
+    ensure!(a_stop_leaves_nothing, *held == HostState::default(), "{} left {held:?}", node_name(node));
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! The main stories, written down line by line; the text files are what an operator would see.
+//!
+//! `BATON_REWRITE_GOLDEN=1` writes the files anew; read what is different before you commit it.
+
+use std::num::NonZeroU8;
+use std::path::Path;
+use std::time::Duration;
+use std::{env, fs};
+
+use simulator::dice::PerMille;
+use simulator::fault::Fault;
+use simulator::invariants::Broken;
+use simulator::kernel::{Pace, Temper};
+use simulator::network::{Order, Quality, Road};
+use simulator::scene::NodeSet;
+use simulator::site::{
+    Carrier, Cast, Grouping, NodeIndex, Seat, SegmentIndex, ServerIndex, Site, SiteFollow, SiteNode,
+    SiteRouter, SiteService, Sorry,
+};
+use simulator::trace::Detail;
+use simulator::world::{Setting, World};
+use virtual_server::service::Weight;
+use vrrp::{Centiseconds, Family, Preemption, Priority, Version};
+
+const LB1: NodeIndex = NodeIndex(0);
+const LB2: NodeIndex = NodeIndex(1);
+const OUTSIDE: SegmentIndex = SegmentIndex(0);
+const INSIDE: SegmentIndex = SegmentIndex(1);
+
+/// What happens in a story and how long it is looked at then, in milliseconds.
+type Chapter = (Fault, u64);
+
+#[test]
+fn crash_and_take_over() {
+    let chapters = [(Fault::Crash(LB1), 6_000), (Fault::Start(LB1), 6_000)];
+    tell("crash_and_take_over", &setting(&[150, 100]), &chapters);
+}
+
+#[test]
+fn two_die_one_after_the_other() {
+    let chapters = [(Fault::Crash(LB1), 1), (Fault::Crash(LB2), 5_000)];
+    tell("two_die_one_after_the_other", &setting(&[200, 150, 100]), &chapters);
+}
+
+#[test]
+fn equal_priorities() {
+    tell(
+        "equal_priorities",
+        &setting(&[100, 100]),
+        &[(Fault::Crash(LB2), 5_000), (Fault::Start(LB2), 5_000)],
+    );
+}
+
+#[test]
+fn planned_stop() {
+    let chapters = [(Fault::Stop(LB1), 3_000), (Fault::Start(LB1), 6_000)];
+    tell("planned_stop", &setting(&[150, 100]), &chapters);
+}
+
+#[test]
+fn no_preemption() {
+    let mut setting = setting(&[150, 100]);
+    setting.site.nodes[0].seats[0].preemption = Preemption::Refused;
+    let chapters = [(Fault::Crash(LB1), 6_000), (Fault::Start(LB1), 10_000)];
+    tell("no_preemption", &setting, &chapters);
+}
+
+#[test]
+fn partition_and_heal() {
+    let island = NodeSet::of([LB2]);
+    let chapters = [
+        (Fault::Island(OUTSIDE, island, Road::Closed), 6_500),
+        (Fault::Island(OUTSIDE, island, Road::Open), 6_500),
+    ];
+    tell("partition_and_heal", &setting(&[150, 100]), &chapters);
+}
+
+#[test]
+fn one_hears_and_is_not_heard() {
+    let chapters = [
+        (Fault::Road(OUTSIDE, LB1, LB2, Road::Closed), 7_500),
+        (Fault::Road(OUTSIDE, LB1, LB2, Road::Open), 3_000),
+    ];
+    tell("one_hears_and_is_not_heard", &setting(&[150, 100]), &chapters);
+}
+
+#[test]
+fn an_active_that_slept_hears_its_successor_before_it_speaks() {
+    let mut setting = setting(&[100, 150]);
+    setting.site.nodes[1].seats[0].preemption = Preemption::Refused;
+    let chapters = [
+        (Fault::Crash(LB2), 5_000),
+        (Fault::Start(LB2), 5_000),
+        (Fault::Pause(LB1), 5_500),
+        (Fault::Resume(LB1), 6_000),
+    ];
+    tell("an_active_that_slept_hears_its_successor_before_it_speaks", &setting, &chapters);
+}
+
+#[test]
+fn sync_group_fault() {
+    let mut setting = setting(&[150, 100]);
+    let inside = SiteRouter { segment: INSIDE, ..setting.site.routers[0] };
+    setting.site.routers.push(inside);
+    setting.site.grouping = Grouping::Together;
+    for node in &mut setting.site.nodes {
+        node.seats.push(node.seats[0]);
+    }
+    let chapters = [
+        (Fault::Carrier(LB1, INSIDE, Carrier::Down), 3_000),
+        (Fault::Carrier(LB1, INSIDE, Carrier::Up), 6_000),
+    ];
+    tell("sync_group_fault", &setting, &chapters);
+}
+
+#[test]
+fn slow_kernel() {
+    let mut setting = setting(&[150, 100]);
+    setting.pace = Pace { chunk_time: Duration::from_millis(300), chunk: 1 };
+    tell("slow_kernel", &setting, &[(Fault::Crash(LB1), 8_000), (Fault::Start(LB1), 8_000)]);
+}
+
+#[test]
+fn refused_address() {
+    let chapters = [
+        (Fault::Temper(LB2, Temper::Refusing), 1_000),
+        (Fault::Crash(LB1), 8_000),
+        (Fault::Temper(LB2, Temper::Obliging), 30_000),
+    ];
+    tell("refused_address", &setting(&[200, 150, 100]), &chapters);
+}
+
+#[test]
+fn stolen_address() {
+    tell("stolen_address", &setting(&[150, 100]), &[(Fault::Theft(LB1, 0), 1_000)]);
+}
+
+#[test]
+fn real_servers_die_and_return() {
+    let chapters = [
+        (Fault::ServerDies(ServerIndex(0)), 3_000),
+        (Fault::ServerDies(ServerIndex(1)), 3_000),
+        (Fault::ServerReturns(ServerIndex(0)), 3_000),
+        (Fault::Crash(LB1), 6_000),
+    ];
+    tell("real_servers_die_and_return", &setting(&[150, 100]), &chapters);
+}
+
+/// Starts every node, lets the story happen and holds its trace to the file of its name.
+fn tell(name: &str, setting: &Setting, chapters: &[Chapter]) {
+    let mut world = World::new(setting.clone(), 1);
+    let happened = happen(&mut world, setting, chapters);
+    let found = world.trace().to_owned();
+    assert_eq!(happened, Ok(()), "{found}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.txt"));
+    if env::var_os("BATON_REWRITE_GOLDEN").is_some() {
+        fs::write(&path, found).expect("the files of the stories are writable");
+        return;
+    }
+    let expected = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; BATON_REWRITE_GOLDEN=1 writes it", path.display()));
+    assert!(found == expected, "{name} is another story now:\n{}", first_difference(&expected, &found));
+}
+
+fn happen(world: &mut World, setting: &Setting, chapters: &[Chapter]) -> Result<(), Broken> {
+    for node in setting.site.node_indices() {
+        world.inflict(Fault::Start(node))?;
+    }
+    world.run_for(Duration::from_secs(12))?;
+    for (fault, milliseconds) in chapters {
+        world.inflict(*fault)?;
+        world.run_for(Duration::from_millis(*milliseconds))?;
+    }
+    world.settle()
+}
+
+fn first_difference(expected: &str, found: &str) -> String {
+    let mut lines = expected.lines().zip(found.lines()).enumerate();
+    match lines.find(|(_, (expected, found))| expected != found) {
+        Some((number, (expected, found))) => format!("line {}\n- {expected}\n+ {found}", number + 1),
+        None => format!("{} lines became {}", expected.lines().count(), found.lines().count()),
+    }
+}
+
+/// Nodes of these priorities around one virtual router, two real servers behind it.
+fn setting(priorities: &[u32]) -> Setting {
+    let node = |priority: &u32| {
+        let seat = Seat {
+            priority: Priority::new(*priority).expect("between 1 and 254"),
+            interval: Centiseconds::DEFAULT,
+            preemption: Preemption::Allowed,
+        };
+        SiteNode { seats: vec![seat], addresses: 1, first_weight: Weight::DEFAULT }
+    };
+    let router =
+        SiteRouter { segment: OUTSIDE, version: Version::V3, family: Family::V4, cast: Cast::Multicast };
+    let service = SiteService {
+        follow: SiteFollow::Routers,
+        real_servers: 2,
+        quorum: 1,
+        sorry: Sorry::Present,
+        check_interval: Duration::from_secs(1),
+        rise: NonZeroU8::MIN,
+        fall: NonZeroU8::MIN.saturating_add(1),
+    };
+    Setting {
+        site: Site {
+            nodes: priorities.iter().map(node).collect(),
+            routers: vec![router],
+            grouping: Grouping::Apart,
+            service: Some(service),
+        },
+        quality: Quality {
+            shortest_delay: Duration::from_micros(100),
+            longest_delay: Duration::from_micros(200),
+            order: Order::Kept,
+            loss: PerMille(0),
+            duplication: PerMille(0),
+        },
+        pace: Pace { chunk_time: Duration::from_millis(2), chunk: 100 },
+        detail: Detail::Story,
+    }
+}
