@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use host::clock::{Alarm, now};
 use node::config::Config;
-use node::pools::{PoolsInput, PoolsOutput, Pools};
+use node::pools::{Pools, PoolsInput, PoolsOutput};
 use node::status::PoolsStatus;
 use probe::Prober;
 use tokio::sync::{mpsc, oneshot};

@@ -120,7 +120,9 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
         changes.extend(holding.addresses.difference(&seen.addresses).cloned().map(Change::TakeAddress));
     }
 
-    let dismantle = seen.services.keys().filter(|key| !wanted_services.contains(key));
+    // The kernel keeps what it dismantled for two minutes in a list, the latest first, and searches it for each
+    // destination that is added: the reverse of the order of adding lets a rebuild find each at its head.
+    let dismantle = seen.services.keys().rev().filter(|key| !wanted_services.contains(key));
     changes.extend(dismantle.copied().map(Change::RemoveService));
     changes
 }

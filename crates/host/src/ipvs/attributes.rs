@@ -161,10 +161,12 @@ fn attribute(kind: u16, payload: impl Size + ToBytes) -> Nlattr<u16, Buffer> {
     NlattrBuilder::default().nla_type(kind).nla_payload(payload).build().expect("memory takes any payload")
 }
 
+/// The inner attributes are written once, together: a table of ten thousand destinations has a hundred thousand of them.
 fn nested(kind: u16, attributes: impl IntoIterator<Item = Nlattr<u16, Buffer>>) -> Nlattr<u16, Buffer> {
-    attributes.into_iter().fold(attribute(kind, Buffer::new()), |outer, inner| {
-        outer.nest(&inner).expect("memory takes any number of bytes")
-    })
+    let kind =
+        AttrTypeBuilder::default().nla_nested(true).nla_type(kind).build().expect("a kind is all it needs");
+    let attributes: GenlBuffer<u16, Buffer> = attributes.into_iter().collect();
+    NlattrBuilder::default().nla_type(kind).nla_payload(attributes).build().expect("memory takes any payload")
 }
 
 fn service_key(key: ServiceKey) -> Nlattr<u16, Buffer> {
