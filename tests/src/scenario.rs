@@ -25,6 +25,10 @@ use crate::world::{Setting, World};
 /// How many faults a schedule has at most, each with its undoing.
 const FAULT_LIMIT: u64 = 8;
 
+/// The most changes from one state of a kernel to another: two virtual routers with three addresses each, and a service
+/// with its three real servers and the sorry server.
+const CHANGE_LIMIT: usize = 2 * 3 * 2 + 2 * 4;
+
 /// A virtual router whose address was refused stays out of its election for half a minute; a quiet time after refusals
 /// is that much longer, and only worlds whose nodes advertise rarely have refusals, so that it is not dear.
 const PENALTY: Duration = Duration::from_secs(32);
@@ -119,9 +123,15 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     heal(world, site, *quality, dice)?;
     let penalty = if refused { PENALTY } else { Duration::ZERO };
     // The last contest was before the calm; its second burst comes when `Site` says.
-    let work = pace.chunk_time * 40 + site.repeat_after();
+    let work = pace.chunk_time * chunks_at_most(*pace) + site.repeat_after();
     world.run_for(world.calm() + interval + work + penalty)?;
     world.settle()
+}
+
+/// Returns how many chunks a kernel needs to do away with one state and to build another, one under way included.
+fn chunks_at_most(pace: Pace) -> u32 {
+    let chunks = CHANGE_LIMIT.div_ceil(pace.chunk) + 2;
+    u32::try_from(chunks).expect("a few dozen")
 }
 
 /// Ends every fault; some nodes stay gone.
@@ -168,10 +178,11 @@ fn setting(dice: &mut Dice, detail: Detail) -> Setting {
     let duplication = if dice.chance(PerMille(200)) { PerMille(50) } else { PerMille(0) };
     let order = dice.pick(&[Order::Kept, Order::Kept, Order::Kept, Order::Lost]);
     let quality = Quality { shortest_delay, longest_delay, order, loss, duplication };
-    let pace = match dice.below(4) {
+    let pace = match dice.below(5) {
         0 | 1 => Pace { chunk_time: Duration::from_micros(200), chunk: 100 },
         2 => Pace { chunk_time: Duration::from_millis(2), chunk: 2 },
-        _ => Pace { chunk_time: shortest / 2, chunk: 1 },
+        3 => Pace { chunk_time: shortest / 2, chunk: 1 },
+        _ => Pace { chunk_time: shortest * 3, chunk: 100 },
     };
     Setting { site, quality, pace, detail }
 }

@@ -2,30 +2,21 @@
 //!
 //! `BATON_REWRITE_GOLDEN=1` writes the files anew; read what is different before you commit it.
 
-use std::num::NonZeroU8;
+mod pair;
+
 use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
-use simulator::dice::PerMille;
+use pair::{INSIDE, LB1, LB2, OUTSIDE, setting};
 use simulator::fault::Fault;
 use simulator::invariants::Broken;
 use simulator::kernel::{Pace, Temper};
-use simulator::network::{Order, Quality, Road};
+use simulator::network::Road;
 use simulator::scene::NodeSet;
-use simulator::site::{
-    Carrier, Cast, Grouping, NodeIndex, Seat, SegmentIndex, ServerIndex, Site, SiteFollow, SiteNode,
-    SiteRouter, SiteService, Sorry,
-};
-use simulator::trace::Detail;
+use simulator::site::{Carrier, Grouping, ServerIndex, SiteRouter};
 use simulator::world::{Setting, World};
-use virtual_server::service::Weight;
-use vrrp::{Centiseconds, Family, Preemption, Priority, Version};
-
-const LB1: NodeIndex = NodeIndex(0);
-const LB2: NodeIndex = NodeIndex(1);
-const OUTSIDE: SegmentIndex = SegmentIndex(0);
-const INSIDE: SegmentIndex = SegmentIndex(1);
+use vrrp::Preemption;
 
 /// What happens in a story and how long it is looked at then, in milliseconds.
 type Chapter = (Fault, u64);
@@ -179,45 +170,5 @@ fn first_difference(expected: &str, found: &str) -> String {
     match lines.find(|(_, (expected, found))| expected != found) {
         Some((number, (expected, found))) => format!("line {}\n- {expected}\n+ {found}", number + 1),
         None => format!("{} lines became {}", expected.lines().count(), found.lines().count()),
-    }
-}
-
-/// Nodes of these priorities around one virtual router, two real servers behind it.
-fn setting(priorities: &[u32]) -> Setting {
-    let node = |priority: &u32| {
-        let seat = Seat {
-            priority: Priority::new(*priority).expect("between 1 and 254"),
-            interval: Centiseconds::DEFAULT,
-            preemption: Preemption::Allowed,
-        };
-        SiteNode { seats: vec![seat], addresses: 1, first_weight: Weight::DEFAULT }
-    };
-    let router =
-        SiteRouter { segment: OUTSIDE, version: Version::V3, family: Family::V4, cast: Cast::Multicast };
-    let service = SiteService {
-        follow: SiteFollow::Routers,
-        real_servers: 2,
-        quorum: 1,
-        sorry: Sorry::Present,
-        check_interval: Duration::from_secs(1),
-        rise: NonZeroU8::MIN,
-        fall: NonZeroU8::MIN.saturating_add(1),
-    };
-    Setting {
-        site: Site {
-            nodes: priorities.iter().map(node).collect(),
-            routers: vec![router],
-            grouping: Grouping::Apart,
-            service: Some(service),
-        },
-        quality: Quality {
-            shortest_delay: Duration::from_micros(100),
-            longest_delay: Duration::from_micros(200),
-            order: Order::Kept,
-            loss: PerMille(0),
-            duplication: PerMille(0),
-        },
-        pace: Pace { chunk_time: Duration::from_millis(2), chunk: 100 },
-        detail: Detail::Story,
     }
 }

@@ -1,0 +1,98 @@
+//! What seeds have found, each as the shortest story in which it happens.
+
+mod pair;
+
+use std::time::Duration;
+
+use pair::{INSIDE, LB1, LB2, OUTSIDE, setting};
+use simulator::fault::{Fault, Reload};
+use simulator::kernel::Pace;
+use simulator::network::Road;
+use simulator::scene::NodeSet;
+use simulator::site::{Grouping, SiteRouter};
+use simulator::world::{Setting, World};
+use virtual_server::service::Weight;
+use vrrp::{Centiseconds, Priority};
+
+/// Starts every node, lets each fault come that long after the one before, and then looks at everything.
+fn hold(setting: &Setting, faults: &[(u64, Fault)], then: Duration) {
+    let mut world = World::new(setting.clone(), 1);
+    let result = setting
+        .site
+        .node_indices()
+        .try_for_each(|node| world.inflict(Fault::Start(node)))
+        .and_then(|()| {
+            faults.iter().try_for_each(|(after, fault)| {
+                world.run_for(Duration::from_millis(*after))?;
+                world.inflict(*fault)
+            })
+        })
+        .and_then(|()| world.run_for(then))
+        .and_then(|()| world.settle());
+    assert_eq!(result, Ok(()), "{}", world.trace());
+}
+
+/// It lost the role between the two bursts and its kernel still held the address when the second one was due.
+#[test]
+fn a_backup_with_a_slow_kernel_drew_the_traffic() {
+    let mut setting = setting(&[150, 100]);
+    setting.pace = Pace { chunk_time: Duration::from_millis(700), chunk: 1 };
+    hold(&setting, &[(12_000, Fault::Crash(LB1)), (3_200, Fault::Start(LB1))], Duration::from_secs(20));
+}
+
+/// Its kernel was busy with something else meanwhile and never removed the address, so nothing told it to announce.
+#[test]
+fn an_active_that_was_a_backup_for_a_moment_stayed_silent() {
+    let mut setting = setting(&[100, 150]);
+    setting.pace = Pace { chunk_time: Duration::from_secs(6), chunk: 100 };
+    let faults = [
+        (20_000, Fault::Crash(LB2)),
+        (15_000, Fault::Start(LB2)),
+        (3_000, Fault::Reload(LB1, Reload::Weight(Weight::new(5)))),
+        (1_000, Fault::Stop(LB2)),
+    ];
+    hold(&setting, &faults, Duration::from_secs(30));
+}
+
+/// The loser had announced last; the winner did not know, or had announced just before.
+#[test]
+fn the_winner_of_a_split_left_the_neighbours_with_the_loser() {
+    let island = |road| Fault::Island(OUTSIDE, NodeSet::of([LB2]), road);
+    for heals_after in [4_000, 4_400, 5_000, 20_000] {
+        let faults = [(10_000, island(Road::Closed)), (heals_after, island(Road::Open))];
+        hold(&setting(&[150, 100]), &faults, Duration::from_secs(10));
+    }
+}
+
+/// Its addresses are always there, so the kernel never took them.
+#[test]
+fn an_owner_that_came_back_did_not_announce_its_addresses() {
+    let mut setting = setting(&[254, 100]);
+    setting.site.nodes[0].seats[0].priority = Priority::OWNER;
+    let faults = [(10_000, Fault::Crash(LB1)), (10_000, Fault::Start(LB1))];
+    hold(&setting, &faults, Duration::from_secs(10));
+}
+
+/// With other intervals on the nodes, the last word of the loser can teach a Backup the shorter one.
+#[test]
+fn a_third_node_claims_once_more_after_a_preemption_and_is_answered() {
+    let mut setting = setting(&[33, 126, 71]);
+    for (node, hundredths) in setting.site.nodes.iter_mut().zip([10, 50, 10]) {
+        node.seats[0].interval = Centiseconds::new(hundredths);
+    }
+    hold(&setting, &[(3_000, Fault::Crash(LB2)), (3_000, Fault::Start(LB2))], Duration::from_secs(10));
+}
+
+/// The release of one member sets the timer of a Backup that was about to claim back to the skew time.
+#[test]
+fn a_sync_group_that_yields_delays_the_better_one_by_a_skew_time_at_most() {
+    let mut setting = setting(&[33, 126, 71]);
+    let inside = SiteRouter { segment: INSIDE, ..setting.site.routers[0] };
+    setting.site.routers.push(inside);
+    setting.site.grouping = Grouping::Together;
+    for node in &mut setting.site.nodes {
+        node.seats.push(node.seats[0]);
+    }
+    let faults = [(200, Fault::Crash(LB2)), (3_100, Fault::Start(LB2))];
+    hold(&setting, &faults, Duration::from_secs(12));
+}
