@@ -23,8 +23,8 @@ const BALANCER: Balancer = Balancer { one_weight: WEIGHT };
 pub(crate) struct FullTable {
     /// From the start of the process to the complete table.
     whole: Each<Vec<Duration>>,
-    /// From the first write to the acknowledgement of the last.
-    writes: Each<Vec<Duration>>,
+    /// Baton's part of it from the first write to the acknowledgement of the last.
+    writes: Vec<Duration>,
     /// The same of a sender that does nothing but send what it had prepared.
     bare: Vec<Duration>,
 }
@@ -45,15 +45,14 @@ impl FullTable {
             }
         }
         for round in 1..=WRITES_RUNS {
-            for contender in Contender::BOTH {
-                let mut machine = Machine::new()?;
-                let monitor = machine.overhear()?;
-                let built = machine.build(programs, contender, BALANCER)?;
-                let time = writing_time(&machine.overheard(monitor)?)?;
-                println!("writes alone, {contender} {round}: {time:?}");
-                measured.writes.of(contender).push(time);
-                machine.end(Some(built))?;
-            }
+            let mut machine = Machine::new()?;
+            let monitor = machine.overhear()?;
+            let built = machine.build(programs, Contender::Baton, BALANCER)?;
+            let time = writing_time(&machine.overheard(monitor)?)?;
+            println!("writes alone, baton {round}: {time:?}");
+            measured.writes.push(time);
+            machine.end(Some(built))?;
+
             let mut machine = Machine::new()?;
             let batches = machine.ipvs.batches(BALANCER);
             let monitor = machine.overhear()?;
@@ -80,8 +79,8 @@ impl FullTable {
             },
             Row {
                 figure: format!("{what}, the writes alone (n={WRITES_RUNS})"),
-                keepalived: Some(time(&self.writes.keepalived)),
-                baton: time(&self.writes.baton),
+                keepalived: None,
+                baton: time(&self.writes),
                 goal: Goal::AtMost(
                     Quantity::Time(2 * bare),
                     format!("2 × a bare batched sender, {}", Quantity::Time(bare)),
