@@ -200,13 +200,14 @@ fn perform(
     cast.settle().map_err(|reason| broken("first election", reason, &cast))?;
     let columns = Columns::new(nodes, target);
     println!("{}", columns.head());
-    let drills = Drill::for_question(&target.question);
-    for &drill in &drills {
+    let mut outcomes = Vec::new();
+    for drill in Drill::for_question(&target.question) {
         let outcome = drill.carry_out(&mut cast);
         let outcome = outcome.map_err(|reason| broken(&format!("drill {drill}"), reason, &cast))?;
         println!("{}", columns.row(&outcome));
+        outcomes.push(outcome);
     }
-    println!("\n{}", report::legend(&drills, pace));
+    println!("\n{}", report::legend(&outcomes, pace));
     Ok(())
 }
 

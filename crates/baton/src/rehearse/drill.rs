@@ -41,6 +41,8 @@ pub struct Outcome {
     pub sent: usize,
     /// How long the protocol, or the check as configured, makes everybody wait.
     pub floor: Duration,
+    /// How much of that had passed when the client got its last answer: a crash takes a moment to be made.
+    pub passed: Duration,
 }
 
 impl Drill {
@@ -88,14 +90,15 @@ fn crash(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
     // Only now, so that no earlier advertisement waits in its socket.
     let witness = Witness::listen(cast.machine(backup), router.family, router.vrid)?;
     witness.wait(cast.limit())?;
-    let broken = Instant::now();
+    let heard = Instant::now();
     cast.crash(&active)?;
     let successor = wait_for_successor(cast, &active)?;
-    let seen = cast.observe(client, broken)?;
+    let seen = cast.observe(client, heard)?;
     cast.reboot(&active)?;
     let view = cast.nodes.router(&successor, &cast.target.router);
     let floor = router.interval.active_down(view.version, view.priority);
-    Ok(Outcome::of_gap(Drill::Crash, successor.to_string(), &seen, floor))
+    let passed = seen.longest_gap().from.saturating_duration_since(heard);
+    Ok(Outcome { passed, ..Outcome::of_gap(Drill::Crash, successor.to_string(), &seen, floor) })
 }
 
 fn stop(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
@@ -154,15 +157,15 @@ fn kill_real_server(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
         [only] => (*only).to_owned(),
         several => format!("{} others", several.len()),
     };
-    let outage = span_of_loss(&seen);
-    let drill = Drill::RealServerDeath;
-    Ok(Outcome { drill, successor, outage, lost: seen.lost(), sent: seen.sent(), floor })
+    let of_gap = Outcome::of_gap(Drill::RealServerDeath, successor, &seen, floor);
+    Ok(Outcome { outage: span_of_loss(&seen), ..of_gap })
 }
 
 impl Outcome {
     fn of_gap(drill: Drill, successor: String, seen: &Timeline, floor: Duration) -> Self {
         let outage = seen.longest_gap().duration();
-        Self { drill, successor, outage, lost: seen.lost(), sent: seen.sent(), floor }
+        let (lost, sent) = (seen.lost(), seen.sent());
+        Self { drill, successor, outage, lost, sent, floor, passed: Duration::ZERO }
     }
 }
 

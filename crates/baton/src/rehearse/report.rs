@@ -90,7 +90,7 @@ impl Columns {
 
     /// Returns the row of a drill.
     pub fn row(self, outcome: &Outcome) -> String {
-        let Outcome { drill, successor, outage, lost, sent, floor } = outcome;
+        let Outcome { drill, successor, outage, lost, sent, floor, passed: _ } = outcome;
         let (outage, floor) = (millis(*outage), millis(*floor));
         self.line([drill.to_string(), successor.clone(), outage, format!("{lost} / {sent}"), floor])
     }
@@ -106,22 +106,29 @@ impl Columns {
 }
 
 /// Returns how the figures came about.
-pub fn legend(drills: &[Drill], pace: Duration) -> String {
-    let mut text = format!(
-        "outage: the longest time between two answers that reached the client; it asks every {pace:?}, so nothing is \
-         measured\n        more finely. A request is lost when no answer comes within {:?}.\n",
-        lab::PATIENCE
-    );
-    if drills.contains(&Drill::RealServerDeath) {
-        text += "        Real server death: from the first lost request to the last; the other real servers answer \
-                 meanwhile.\n";
+pub fn legend(outcomes: &[Outcome], pace: Duration) -> String {
+    let find = |drill| outcomes.iter().find(|outcome| outcome.drill == drill);
+    let mut lines = vec![
+        "outage: the longest time between two answers that reached the client.".to_owned(),
+        format!("        It asks every {pace:?}, so nothing is measured more finely."),
+        format!("        A request is lost when no answer comes within {:?}.", lab::PATIENCE),
+        "floor:  how long a Backup has to wait by RFC 9568, section 6.1.".to_owned(),
+        "        Stop: the skew time. Failback: nothing. Crash: 3 x interval + skew time".to_owned(),
+    ];
+    if let Some(crash) = find(Drill::Crash) {
+        let passed = millis(crash.passed);
+        lines.push(format!(
+            "        from the last advertisement, heard {passed} ms before the client's last answer."
+        ));
     }
-    text += "floor:  how long the Backup has to wait by RFC 9568, section 6.1. Crash, right after an advertisement: 3 x \
-             interval +\n        skew. Stop: skew. Failback: nothing.";
-    if drills.contains(&Drill::RealServerDeath) {
-        text += " Real server death: what the check\n        takes at most, fall x interval + timeout.";
+    if find(Drill::RealServerDeath).is_some() {
+        lines.extend([
+            "real server death: outage is from the first lost request to the last, while others answer;"
+                .to_owned(),
+            "        floor is what the check takes at most, fall x interval + timeout.".to_owned(),
+        ]);
     }
-    text
+    lines.join("\n")
 }
 
 /// Whole milliseconds, rounded.
@@ -160,38 +167,37 @@ client          10.77.0.254 fetches http://10.77.0.50:80/ on a new connection ev
         assert_eq!(bill.to_string(), expected);
     }
 
+    fn outcome(drill: Drill) -> Outcome {
+        Outcome {
+            drill,
+            successor: "lb2".to_owned(),
+            outage: Duration::from_micros(3_602_600),
+            lost: 361,
+            sent: 462,
+            floor: Duration::from_micros(3_609_375),
+            passed: Duration::from_millis(7),
+        }
+    }
+
     #[test]
     fn rows_stand_below_their_heads() {
         let (nodes, target) = read("pair.toml");
         let columns = Columns::new(&nodes, &target);
-        let crash = Outcome {
-            drill: Drill::Crash,
-            successor: "lb2".to_owned(),
-            outage: Duration::from_micros(3_612_600),
-            lost: 361,
-            sent: 462,
-            floor: Duration::from_micros(3_609_375),
-        };
-        let death = Outcome {
-            drill: Drill::RealServerDeath,
-            successor: "10.78.0.22:80".to_owned(),
-            outage: Duration::from_millis(1250),
-            lost: 61,
-            sent: 240,
-            floor: Duration::from_millis(1400),
-        };
-        let table = [columns.head(), columns.row(&crash), columns.row(&death)].join("\n");
+        let successor = "10.78.0.22:80".to_owned();
+        let death = Outcome { successor, ..outcome(Drill::RealServerDeath) };
+        let table = [columns.head(), columns.row(&outcome(Drill::Crash)), columns.row(&death)].join("\n");
         let expected = "\
 DRILL              WHO TOOK OVER  OUTAGE MS    LOST / SENT  FLOOR MS
-crash              lb2                 3613      361 / 462      3609
-real server death  10.78.0.22:80       1250       61 / 240      1400";
+crash              lb2                 3603      361 / 462      3609
+real server death  10.78.0.22:80       3603      361 / 462      3609";
         assert_eq!(table, expected);
     }
 
     #[test]
     fn the_legend_explains_only_what_was_done() {
         let pace = Duration::from_millis(2);
-        assert!(!legend(&[Drill::Crash, Drill::Stop], pace).contains("server"));
-        assert!(legend(&[Drill::RealServerDeath], pace).contains("fall x interval"));
+        let brief = legend(&[outcome(Drill::Crash), outcome(Drill::Stop)], pace);
+        assert!(brief.contains("heard 7 ms") && !brief.contains("server"), "{brief}");
+        assert!(legend(&[outcome(Drill::RealServerDeath)], pace).contains("fall x interval"));
     }
 }
