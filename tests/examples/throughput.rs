@@ -60,6 +60,7 @@ fn setting() -> Setting {
         version: Version::V3,
         family: Family::V4,
         cast: Cast::Multicast,
+        gateway: None,
     };
     let service = SiteService {
         follow: SiteFollow::Routers,

@@ -5,6 +5,7 @@ use std::fmt;
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Priority};
 
+use crate::dice::PerMille;
 use crate::kernel::{Pace, Temper};
 use crate::network::{Quality, Road};
 use crate::scene::NodeSet;
@@ -31,6 +32,8 @@ pub enum Fault {
     Island(SegmentIndex, NodeSet, Road),
     /// The segments carry like this from now on.
     Quality(Quality),
+    /// Probes fail this often for a reason of the node's own.
+    Shortage(PerMille),
     /// A real server does not answer any more.
     ServerDies(ServerIndex),
     /// A real server answers again.
@@ -93,6 +96,9 @@ impl fmt::Display for Fault {
                 "the network delays by {:?} to {:?}, loses {} and doubles {} in a thousand",
                 quality.shortest_delay, quality.longest_delay, quality.loss.0, quality.duplication.0
             ),
+            Self::Shortage(often) => {
+                write!(formatter, "{} in a thousand probes cannot be carried out", often.0)
+            }
             Self::ServerDies(server) => write!(formatter, "real server {} dies", server.0 + 1),
             Self::ServerReturns(server) => write!(formatter, "real server {} returns", server.0 + 1),
             Self::Theft(node, _) => write!(formatter, "somebody removes an address of {}", node_name(*node)),

@@ -40,6 +40,11 @@ impl HealthBook {
         }
     }
 
+    /// Tells whether a real server may serve.
+    pub fn is_fit(&self, server: ServerIndex) -> bool {
+        self.entries.get(&server).is_some_and(|entry| entry.is_fit)
+    }
+
     /// Returns who should serve by what was heard.
     pub fn destinations(&self, site: &Site, node: NodeIndex) -> BTreeMap<SocketAddr, Destination> {
         let Some(service) = &site.service else { return BTreeMap::new() };
@@ -48,7 +53,7 @@ impl HealthBook {
         let destination = |weight| Destination { weight, forwarding: sorry.forwarding };
         let fit: BTreeMap<_, _> = (0..service.real_servers)
             .map(ServerIndex)
-            .filter(|server| self.entries.get(server).is_some_and(|entry| entry.is_fit))
+            .filter(|server| self.is_fit(*server))
             .map(|server| {
                 let weight = if server.0 == 0 { site.nodes[node.0].first_weight } else { Weight::DEFAULT };
                 (real_server_address(server, family), destination(weight))

@@ -15,8 +15,8 @@ pub use self::election::{
     somebody_takes_over_in_time, whoever_can_takes_part,
 };
 pub use self::holding::{
-    a_stop_leaves_nothing, kernels_come_to_rest, nothing_else_is_wanted_unsaid, plan_reaches_what_is_wanted,
-    table_before_address, the_host_holds_what_is_active_and_fit,
+    a_stop_leaves_nothing, checks_find_the_truth, kernels_come_to_rest, nothing_else_is_wanted_unsaid,
+    plan_reaches_what_is_wanted, table_before_address, the_host_holds_what_is_active_and_fit,
 };
 
 /// An invariant that does not hold.

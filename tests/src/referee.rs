@@ -224,7 +224,7 @@ impl Referee {
                     Priority::OWNER => Instant::START,
                     _ => self.contested[active.0][router.0],
                 };
-                for address in scene.site.virtual_addresses(active, router) {
+                for address in scene.site.moving_addresses(active, router) {
                     let announced = self.announced.get(&(active, address.clone())).copied();
                     invariants::traffic_goes_to_the_active(
                         router, active, &address, announced, contested, scene,

@@ -106,6 +106,9 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
         let at = world.now() + dice.between(Duration::ZERO, Duration::from_millis(2) + delay);
         world.schedule(at, Fault::Start(node));
     }
+    if dice.chance(PerMille(300)) {
+        world.inflict(Fault::Shortage(PerMille(30)))?;
+    }
     let chaos = interval * (4 + u32::try_from(dice.below(9)).expect("below 9"));
     let from = world.now();
     let mut refused = false;
@@ -137,16 +140,17 @@ fn chunks_at_most(pace: Pace) -> u32 {
 /// Ends every fault; some nodes stay gone.
 fn heal(world: &mut World, site: &Site, quality: Quality, dice: &mut Dice) -> Result<(), Broken> {
     world.inflict(Fault::Quality(Quality { loss: PerMille(0), ..quality }))?;
+    world.inflict(Fault::Shortage(PerMille(0)))?;
     for from in site.node_indices() {
         for to in site.node_indices().filter(|to| *to != from) {
-            for segment in segments(site) {
+            for segment in site.segments() {
                 world.inflict(Fault::Road(segment, from, to, Road::Open))?;
             }
         }
         world.inflict(Fault::Resume(from))?;
         world.inflict(Fault::Temper(from, Temper::Obliging))?;
         if dice.chance(PerMille(900)) {
-            for segment in segments(site) {
+            for segment in site.segments() {
                 world.inflict(Fault::Carrier(from, segment, Carrier::Up))?;
             }
             world.inflict(Fault::Start(from))?;
@@ -239,12 +243,9 @@ fn router(dice: &mut Dice, segment: SegmentIndex) -> SiteRouter {
         (Version::V3, Family::V6),
         (Version::V2, Family::V4),
     ]);
-    SiteRouter {
-        segment,
-        version,
-        family,
-        cast: dice.pick(&[Cast::Multicast, Cast::Multicast, Cast::Unicast]),
-    }
+    let cast = dice.pick(&[Cast::Multicast, Cast::Multicast, Cast::Unicast]);
+    let gateway = dice.chance(PerMille(200)).then_some(SegmentIndex(1));
+    SiteRouter { segment, version, family, cast, gateway }
 }
 
 fn service(site: &Site, dice: &mut Dice) -> SiteService {
@@ -268,7 +269,7 @@ fn priority(dice: &mut Dice) -> Priority {
 /// Returns a fault and what ends it, if anything has to.
 fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
     let node = NodeIndex(dice.index(site.nodes.len()));
-    let segment = dice.pick(&segments(site));
+    let segment = dice.pick(&site.segments().into_iter().collect::<Vec<_>>());
     match dice.below(16) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),
         2 => (Fault::Crash(node), Vec::new()),
@@ -321,11 +322,4 @@ fn longest_interval(site: &Site) -> Centiseconds {
         .map(|router| site.longest_interval(router))
         .max()
         .expect("a site has virtual routers")
-}
-
-fn segments(site: &Site) -> Vec<SegmentIndex> {
-    let mut segments: Vec<_> = site.routers.iter().map(|router| router.segment).collect();
-    segments.sort_unstable();
-    segments.dedup();
-    segments
 }

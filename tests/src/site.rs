@@ -94,6 +94,8 @@ pub struct SiteRouter {
     pub family: Family,
     /// Whom it advertises to.
     pub cast: Cast,
+    /// Where an address stands that moves along without being advertised, if there is one.
+    pub gateway: Option<SegmentIndex>,
 }
 
 /// Whom a virtual router advertises to.
@@ -180,7 +182,33 @@ impl Site {
         longest.expect("a site has virtual routers").duration()
     }
 
-    /// Returns the addresses that a node gives a virtual router.
+    /// Returns the segments on which something stands.
+    pub fn segments(&self) -> BTreeSet<SegmentIndex> {
+        self.routers.iter().flat_map(|router| [Some(router.segment), router.gateway]).flatten().collect()
+    }
+
+    /// Returns every address that moves with a virtual router on a node, advertised or not.
+    pub fn moving_addresses(&self, node: NodeIndex, router: RouterIndex) -> Vec<InterfaceAddress> {
+        let mut addresses = self.virtual_addresses(node, router);
+        addresses.extend(self.gateway(router));
+        addresses
+    }
+
+    /// Returns the addresses that an Active takes: those of the owner are its own already.
+    pub fn taken_addresses(&self, node: NodeIndex, router: RouterIndex) -> Vec<InterfaceAddress> {
+        match self.seat(node, router).priority {
+            Priority::OWNER => self.gateway(router).into_iter().collect(),
+            _ => self.moving_addresses(node, router),
+        }
+    }
+
+    fn gateway(&self, router: RouterIndex) -> Option<InterfaceAddress> {
+        let segment = self.routers[router.0].gateway?;
+        let address = Ipv4Addr::new(10, 77 + octet(segment.0), 0, 1 + octet(router.0)).into();
+        Some(InterfaceAddress { interface: interface_name(segment), address, prefix_length: 24 })
+    }
+
+    /// Returns the addresses that a node advertises for a virtual router.
     pub fn virtual_addresses(&self, node: NodeIndex, router: RouterIndex) -> Vec<InterfaceAddress> {
         let SiteRouter { segment, family, .. } = self.routers[router.0];
         (0..self.nodes[node.0].addresses).map(|n| virtual_address(router, segment, family, n)).collect()
@@ -234,7 +262,7 @@ impl Site {
     }
 
     fn virtual_router(&self, node: NodeIndex, router: RouterIndex) -> VirtualRouterConfig {
-        let SiteRouter { segment, version, family, cast } = self.routers[router.0];
+        let SiteRouter { segment, version, family, cast, gateway: _ } = self.routers[router.0];
         let Seat { priority, interval, preemption } = self.seat(node, router);
         let transport = match cast {
             Cast::Multicast => Transport::Multicast,
@@ -255,7 +283,7 @@ impl Site {
             checksum: ChecksumStyle::MessageOnly,
             transport,
             addresses: self.virtual_addresses(node, router),
-            unadvertised: Vec::new(),
+            unadvertised: self.gateway(router).into_iter().collect(),
             announcements: Announcements {
                 burst: BURST,
                 repeat_after: self.repeat_after(),

@@ -12,7 +12,7 @@ use node::pools::{Outcome, ProbeId};
 use node::report::Report;
 use node::{Datagram, Input};
 
-use crate::dice::Dice;
+use crate::dice::{Dice, PerMille};
 use crate::event_queue::EventQueue;
 use crate::fault::Fault;
 use crate::invariants::{self, Broken};
@@ -49,6 +49,8 @@ pub struct World {
     interfaces: [InterfaceName; SEGMENT_LIMIT],
     network: Network,
     living: Vec<Life>,
+    /// How often a probe fails for a reason of the node's own.
+    shortage: PerMille,
     referee: Referee,
     trace: Trace,
     dice: Dice,
@@ -103,6 +105,7 @@ impl World {
             interfaces: [0, 1].map(|segment| interface_name(SegmentIndex(segment))),
             network: Network::new(quality),
             living: vec![Life::Alive; servers],
+            shortage: PerMille(0),
             referee: Referee::new(Scene::new(site)),
             trace: Trace::new(detail, Instant::from_start(FIRST_MOMENT)),
             dice: Dice::new(seed),
@@ -186,10 +189,12 @@ impl World {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn settle(&self) -> Result<(), Broken> {
+        let alive: Vec<_> = self.living.iter().map(|life| *life == Life::Alive).collect();
         for (node, machine) in self.referee.scene.site.node_indices().zip(&self.machines) {
             match &machine.daemon {
                 Daemon::Running(_) if machine.kernel.is_done() => {
                     let (scene, held) = (&self.referee.scene, machine.kernel.held());
+                    invariants::checks_find_the_truth(node, &machine.book, &alive)?;
                     invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held)?;
                 }
                 Daemon::Running(_) if machine.kernel.is_refusing() => {}

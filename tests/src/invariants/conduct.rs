@@ -217,5 +217,5 @@ pub fn said(payload: &[u8]) -> Option<(RouterIndex, u8)> {
 }
 
 fn router_holding(node: NodeIndex, address: &InterfaceAddress, scene: &Scene) -> Option<RouterIndex> {
-    scene.site.router_indices().find(|router| scene.site.virtual_addresses(node, *router).contains(address))
+    scene.site.router_indices().find(|router| scene.site.moving_addresses(node, *router).contains(address))
 }

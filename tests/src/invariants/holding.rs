@@ -6,13 +6,12 @@ use std::net::SocketAddr;
 use node::host_state::{HostState, Wanted};
 use node::plan::{Change, plan};
 use virtual_server::service::{Destination, ServiceKey};
-use vrrp::Priority;
 
 use super::{Broken, ensure};
 use crate::health_book::HealthBook;
 use crate::kernel::Kernel;
 use crate::scene::{Scene, Standing};
-use crate::site::{NodeIndex, RouterIndex, SiteFollow, node_name};
+use crate::site::{NodeIndex, RouterIndex, ServerIndex, SiteFollow, node_name};
 
 /// An address comes only when every table of its holding is complete, and a table is dismantled only when its address
 /// is gone, after each single change.
@@ -89,8 +88,8 @@ pub fn the_host_holds_what_is_active_and_fit(
     let addresses: BTreeSet<_> = scene
         .site
         .router_indices()
-        .filter(|router| is_active(*router) && scene.seat(node, *router).priority != Priority::OWNER)
-        .flat_map(|router| scene.site.virtual_addresses(node, router))
+        .filter(|router| is_active(*router))
+        .flat_map(|router| scene.site.taken_addresses(node, router))
         .collect();
     ensure!(
         the_host_holds_what_is_active_and_fit,
@@ -118,6 +117,24 @@ pub fn the_host_holds_what_is_active_and_fit(
         "{} has the tables {tables:?} where the checks say {expected:?}",
         node_name(node)
     );
+    Ok(())
+}
+
+/// A real server that has been dead, or alive, for long enough is known to be.
+///
+/// # Errors
+/// [`Broken`] with the real server.
+pub fn checks_find_the_truth(node: NodeIndex, book: &HealthBook, alive: &[bool]) -> Result<(), Broken> {
+    for (index, is_alive) in alive.iter().enumerate() {
+        let is_fit = book.is_fit(ServerIndex(index));
+        ensure!(
+            checks_find_the_truth,
+            is_fit == *is_alive,
+            "real server {} is alive: {is_alive}, fit by the checks of {}: {is_fit}",
+            index + 1,
+            node_name(node)
+        );
+    }
     Ok(())
 }
 

@@ -52,6 +52,10 @@ impl World {
                 self.referee.disturb(self.now);
                 Ok(())
             }
+            Fault::Shortage(often) => {
+                self.shortage = often;
+                Ok(())
+            }
             Fault::ServerDies(server) => {
                 self.set_life(server, Life::Dead);
                 Ok(())
@@ -90,7 +94,7 @@ impl World {
         machine.daemon = Daemon::Running(Box::new(Node::new(Arc::clone(&machine.config), self.now)));
         self.referee.scene.set_presence(node, Presence::Running);
         self.referee.disturb_node(node, self.now);
-        for segment in self.segments() {
+        for segment in self.referee.scene.site.segments() {
             self.tell_link(node, segment)?;
         }
         self.feed(node, Input::Start)?;
@@ -233,13 +237,5 @@ impl World {
         self.referee.disturb_node(node, self.now);
         self.referee.reconfigure(node, site.nodes.swap_remove(node.0));
         self.feed(node, Input::Reload(config))
-    }
-
-    fn segments(&self) -> Vec<SegmentIndex> {
-        let mut segments: Vec<_> =
-            self.referee.scene.site.routers.iter().map(|router| router.segment).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        segments
     }
 }

@@ -8,7 +8,6 @@ use node::routers::{Announcement, Transmission};
 use vrrp::Family;
 
 use super::{Event, Life, Packet, World};
-use crate::dice::PerMille;
 use crate::invariants::{self, Broken};
 use crate::machine::{Daemon, Machine};
 use crate::network::Fate;
@@ -18,9 +17,6 @@ use crate::site::{
     unicast_address,
 };
 use crate::trace::Detail;
-
-/// How often a probe fails for a reason of the node's own.
-const INCONCLUSIVE: PerMille = PerMille(10);
 
 impl World {
     pub(super) fn carry_out(&mut self, node: NodeIndex, outputs: Vec<Output>) -> Result<(), Broken> {
@@ -128,7 +124,7 @@ impl World {
             .find(|server| real_server_address(*server, family) == request.target)
             .expect("only real servers of the configuration are asked");
         let timeout = request.check.timeout;
-        let (outcome, after) = if self.dice.chance(INCONCLUSIVE) {
+        let (outcome, after) = if self.dice.chance(self.shortage) {
             (Outcome::Inconclusive("no file descriptor left".to_owned()), Duration::ZERO)
         } else {
             match self.living[server.0] {

@@ -33,8 +33,13 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
         };
         SiteNode { seats: vec![seat], addresses: 1, first_weight: Weight::DEFAULT }
     };
-    let router =
-        SiteRouter { segment: OUTSIDE, version: Version::V3, family: Family::V4, cast: Cast::Multicast };
+    let router = SiteRouter {
+        segment: OUTSIDE,
+        version: Version::V3,
+        family: Family::V4,
+        cast: Cast::Multicast,
+        gateway: None,
+    };
     let service = SiteService {
         follow: SiteFollow::Routers,
         real_servers: 2,
