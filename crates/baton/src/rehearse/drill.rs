@@ -92,6 +92,8 @@ fn crash(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
     witness.wait(cast.limit())?;
     let heard = Instant::now();
     cast.crash(&active)?;
+    // A slow machine takes longer to cut the cables than a fast Active to advertise again.
+    let heard = heard + router.interval.duration() * witness.count()?;
     let successor = wait_for_successor(cast, &active)?;
     let seen = cast.observe(client, heard)?;
     cast.reboot(&active)?;

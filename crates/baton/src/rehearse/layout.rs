@@ -11,15 +11,11 @@ use vrrp::{Family, Priority};
 
 use super::networks::{Networks, Plug, plug};
 use super::nodes::Nodes;
-use super::subnet::{subnet, take_free, whole};
+use super::subnet::{take_free, usual_subnet, whole};
 use super::target::{NoTarget, Target};
 
 /// How many real servers are made at most: each is a namespace, and takes a test kernel a fifth of a second.
 const SERVER_LIMIT: usize = 64;
-
-/// The usual size of a subnet that the file does not tell, in bits of prefix.
-const USUAL_V4: u8 = 24;
-const USUAL_V6: u8 = 64;
 
 /// The client's machine.
 pub const CLIENT: &str = "client";
@@ -285,10 +281,6 @@ fn check(nodes: &Nodes) -> Result<(), LayoutError> {
 fn network_of(nodes: &Nodes, networks: &Networks, address: IpAddr) -> Option<usize> {
     let mut held = nodes.virtual_addresses().filter(|(_, _, held)| held.address == address);
     held.find_map(|(node, _, held)| networks.of(&plug(node, &held.interface)))
-}
-
-fn usual_subnet(address: IpAddr) -> Cidr {
-    subnet(address, if address.is_ipv4() { USUAL_V4 } else { USUAL_V6 })
 }
 
 fn place_servers(

@@ -9,8 +9,8 @@ use lab::Cidr;
 const CANDIDATES: u8 = 254;
 
 /// The prefix of a subnet that no key of the file tells, in bits: what most networks have.
-const ASSUMED_V4: u8 = 24;
-const ASSUMED_V6: u8 = 64;
+const USUAL_V4: u8 = 24;
+const USUAL_V6: u8 = 64;
 
 /// Returns the subnet that an address with a prefix of this length lies in.
 pub fn subnet(address: IpAddr, prefix: u8) -> Cidr {
@@ -21,18 +21,22 @@ pub fn subnet(address: IpAddr, prefix: u8) -> Cidr {
     Cidr::new(network, prefix).expect("a prefix length fits the address it came with")
 }
 
+/// Returns the subnet of the usual size that an address lies in.
+pub fn usual_subnet(address: IpAddr) -> Cidr {
+    subnet(address, usual_prefix(address))
+}
+
 /// Returns the smallest subnet of a usual size or larger that holds all of these addresses, if they are of one family.
 pub fn assumed(addresses: &BTreeSet<IpAddr>) -> Option<Cidr> {
     let first = *addresses.first()?;
-    let usual = if first.is_ipv4() { ASSUMED_V4 } else { ASSUMED_V6 };
-    let candidates = (0..=usual).rev().map(|prefix| subnet(first, prefix));
+    let candidates = (0..=usual_prefix(first)).rev().map(|prefix| subnet(first, prefix));
     let mut fitting = candidates.filter(|subnet| addresses.iter().all(|&address| subnet.contains(address)));
     fitting.next()
 }
 
-/// Returns whether a subnet is of the size that is assumed where the file tells none.
+/// Returns whether a subnet is no larger than usual.
 pub fn is_usual(subnet: Cidr) -> bool {
-    subnet.prefix() >= if subnet.address().is_ipv4() { ASSUMED_V4 } else { ASSUMED_V6 }
+    subnet.prefix() >= usual_prefix(subnet.address())
 }
 
 /// Returns whether an address is only valid together with an interface.
@@ -58,6 +62,10 @@ pub fn take_free(subnet: Cidr, taken: &mut BTreeSet<IpAddr>) -> Option<Cidr> {
     let free =
         (1..=last).rev().map(|number| nth(subnet.address(), number)).find(|&free| taken.insert(free))?;
     Some(Cidr::new(free, subnet.prefix()).expect("the prefix is the subnet's own"))
+}
+
+fn usual_prefix(address: IpAddr) -> u8 {
+    if address.is_ipv4() { USUAL_V4 } else { USUAL_V6 }
 }
 
 fn nth(network: IpAddr, number: u8) -> IpAddr {

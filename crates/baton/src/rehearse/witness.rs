@@ -48,18 +48,30 @@ impl Witness {
     /// When none comes within the limit.
     pub fn wait(&self, limit: Duration) -> Result<(), RehearseError> {
         let give_up_at = Instant::now() + limit;
-        let mut buffer = [0; LONGEST];
-        loop {
+        while self.count()? == 0 {
             let left = give_up_at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(RehearseError::NoAdvertisement { vrid: self.vrid, limit });
             }
             let left = Timespec::try_from(left).expect("limits are below 2^63 seconds");
-            // Whether it was interrupted or is ready, the look below tells.
+            // Whether it was interrupted or is ready, the next look tells.
             let _ = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&left));
+        }
+        Ok(())
+    }
+
+    /// Returns how many advertisements have come since the last look.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn count(&self) -> Result<u32, RehearseError> {
+        let mut count = 0;
+        let mut buffer = [0; LONGEST];
+        loop {
             match recv(&self.socket, &mut buffer, RecvFlags::empty()) {
-                Ok((_, length)) if self.recognises(&buffer[..length.min(LONGEST)]) => return Ok(()),
-                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                Ok((_, length)) if self.recognises(&buffer[..length.min(LONGEST)]) => count += 1,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(count),
                 Err(error) => {
                     return Err(RehearseError::System { what: "hear VRRP", error: error.into() });
                 }
