@@ -24,6 +24,8 @@ pub struct RouterStatus {
     pub state: String,
     /// The node's priority in it.
     pub priority: u8,
+    /// When it came to stand there.
+    pub since: String,
     /// Why it stands there.
     pub reason: String,
     /// Advertisements sent.

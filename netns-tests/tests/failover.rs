@@ -170,9 +170,24 @@ fn a_killed_node_that_is_started_again_at_once_serves_on() {
 }
 
 #[test]
+fn of_two_equal_actives_the_one_with_the_greater_address_stays() {
+    let mut pair = Pair::idle(&format!("{NODES}{WEB}priority = 120\n"));
+    pair.lab().partition(&["lb1"], &["lb2"]).unwrap();
+    pair.start("lb1");
+    pair.start("lb2");
+    pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+    pair.lab().heal().unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.daemon("lb1").wait_for("became_backup", &[("reason", "outranked")], LIMIT);
+    // The one with the smaller address comes back to an equal, and that is no reason to change anything.
+    pair.start("lb1");
+    pair.wait_to_hear("lb1", 8);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+}
+
+#[test]
 fn of_two_equal_nodes_that_start_at_once_one_is_active() {
-    let equal = format!("{NODES}{WEB}priority = 120\n");
-    let mut pair = Pair::idle(&equal);
+    let mut pair = Pair::idle(&format!("{NODES}{WEB}priority = 120\n"));
     for node in ["lb1", "lb2"] {
         pair.launch(node);
     }

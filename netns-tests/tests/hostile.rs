@@ -35,7 +35,7 @@ fn assert_refused(config: &str, router: &str, address: &str, nodes: &[&str], pac
         });
         counted.unwrap_or_else(|error| panic!("{error} on {node}: {:?}, not {expected:?}", daemon.status()));
         let after = daemon.router(router);
-        assert_eq!((after.state, after.became_active), (before.state, before.became_active), "{node}");
+        assert_eq!((after.state, after.since), (before.state, before.since), "{node}");
         let mut told: Vec<_> = daemon.new_events();
         told.retain(|event| event.name == "advertisement_refused");
         let mut reasons: Vec<_> = told.iter().map(|event| event.field("reason")).collect();

@@ -105,6 +105,20 @@ fn baton_covers_for_keepalived(version: Version, transport: Transport) {
 }
 
 #[test]
+fn baton_understands_a_checksum_with_pseudo_header_without_being_told() {
+    let dialect = Dialect { version: Version::V3, transport: Transport::Multicast };
+    let config = dialect.baton(Preferred::Keepalived).replace("checksum = \"pseudo-header\"\n", "");
+    let mut pair = Pair::idle(&config);
+    let mut keepalived = Keepalived::start(pair.machine("lb2"), dialect, Preferred::Keepalived);
+    keepalived.wait_for("Entering MASTER STATE");
+    pair.start("lb1");
+    pair.wait_to_hear("lb1", 8);
+    let router = pair.daemon("lb1").router("web");
+    assert_eq!((router.state.as_str(), router.became_active), ("backup", 0));
+    assert!(router.refused.is_empty(), "{router:?}");
+}
+
+#[test]
 fn keepalived_covers_for_baton_in_version_2_by_multicast() {
     keepalived_covers_for_baton(Version::V2, Transport::Multicast);
 }

@@ -100,7 +100,7 @@ fn a_real_server_is_not_served_to_before_it_was_found_fit() {
 }
 
 fn a_check_of_the_port_alone_sees_a_dead_real_server() {
-    let check = "[virtual_server.web.check]\ntype = \"tcp\"\ninterval = \"300ms\"\nrise = 1\nfall = 2\n";
+    let check = "[virtual_server.web.check]\ntype = \"tcp\"\ninterval = \"900ms\"\nrise = 1\nfall = 2\n";
     let site = Site::elected(&[BOTH, check]);
     site.wait_for_table("lb1", &[SERVICE, FIRST, SECOND]);
     site.behave("rs2", Behaviour::Down);

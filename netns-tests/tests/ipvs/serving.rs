@@ -1,9 +1,9 @@
 //! What a client of a virtual server gets.
 
 use libtest_mimic::Trial;
-use netns_tests::{LIMIT, WEB_V6, pair};
+use netns_tests::{LIMIT, WEB, WEB_V6, pair};
 
-use crate::site::{BOTH, FIRST, SECOND, SERVICE, Site, shares};
+use crate::site::{BOTH, FIRST, GATEWAY, SECOND, SERVICE, Site, shares};
 use crate::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -13,6 +13,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         nat_over_ipv6_gives_each_real_server_its_share,
         a_client_stays_with_its_real_server_where_that_is_wanted,
         an_established_connection_survives_a_reload,
+        no_request_is_lost_over_many_reloads,
     ]
 }
 
@@ -57,7 +58,7 @@ fn an_established_connection_survives_a_reload() {
 
     // Another real server comes, and the first gets no new connections.
     let drained = BOTH.replace("\"10.78.0.21:80\"", "{ address = \"10.78.0.21:80\", weight = 0 }");
-    site.pair.configure(&pair(&[netns_tests::WEB, crate::site::GATEWAY, &drained]));
+    site.pair.configure(&pair(&[WEB, GATEWAY, &drained]));
     let answer = site.pair.daemon("lb1").ask(&["reload"]);
     assert_eq!(answer.code, 0, "{}", answer.complaint);
     site.wait_for_table("lb1", &[SERVICE, &FIRST.replace("-w 1", "-w 0"), SECOND]);
@@ -66,4 +67,24 @@ fn an_established_connection_survives_a_reload() {
     site.pair.daemon("lb1").wait_for("weight_changed", &change, LIMIT);
     assert_eq!(connection.get("/").unwrap().body, "rs1");
     assert_eq!(site.shares(TARGET, 4), shares([("rs2", 4)]));
+    assert_eq!(site.pair.daemon("lb1").transitions(), ["became_backup", "became_active"]);
+}
+
+fn no_request_is_lost_over_many_reloads() {
+    let mut site = Site::elected(&[BOTH]);
+    let heavier = BOTH.replace("\"10.78.0.22:80\"", "{ address = \"10.78.0.22:80\", weight = 5 }");
+    // A real server that is removed takes the requests under way with it, and a new scheduler those of a moment: both
+    // are the kernel's way. Everything else can be changed under load.
+    let drained = heavier.replace("weight = 5", "weight = 0");
+    let other = "[virtual_server.other]\naddress = \"10.77.0.50:81\"\nreal_servers = [\"10.78.0.22:80\"]\n";
+    let two = format!("{BOTH}{other}");
+    let client = site.fetch(TARGET);
+    for config in [&heavier, &two, &drained, BOTH].into_iter().cycle().take(12) {
+        site.pair.configure(&pair(&[WEB, GATEWAY, config]));
+        let answer = site.pair.daemon("lb1").ask(&["reload"]);
+        assert_eq!(answer.code, 0, "{}", answer.complaint);
+    }
+    site.wait_for_table("lb1", &[SERVICE, FIRST, SECOND]);
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
 }

@@ -14,9 +14,9 @@ const PACE: std::time::Duration = std::time::Duration::from_millis(25);
 pub(crate) const GATEWAY: &str =
     "unadvertised_addresses = [{ address = \"10.78.0.1/24\", interface = \"eth1\" }]\n";
 
-/// A check that takes a second to see a change, on a slow machine too.
+/// A check that gives a slow machine time to answer, and takes two seconds to see a change.
 pub(crate) const CHECK: &str = "[virtual_server.web.check]\ntype = \"http\"\npath = \"/healthz\"\n\
-                                interval = \"300ms\"\ntimeout = \"250ms\"\nrise = 2\nfall = 2\n";
+                                interval = \"900ms\"\ntimeout = \"850ms\"\nrise = 1\nfall = 2\n";
 
 /// A virtual server by NAT with both real servers, without a check; more of its keys may follow.
 pub(crate) const BOTH: &str = "[virtual_server.web]\naddress = \"10.77.0.50:80\"\nscheduler = \"rr\"\n\
