@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::contender::{Contender, Each, Programs};
 use super::duty::{Balancer, WEIGHT};
 use super::error::BenchError;
-use super::machine::Machine;
+use super::machine::{Looks, Machine};
 use super::monitor::Overheard;
 use super::table::{Goal, Quantity, Row, median};
 
@@ -36,7 +36,7 @@ impl FullTable {
         for round in 0..=RUNS {
             for contender in Contender::BOTH {
                 let mut machine = Machine::new()?;
-                let built = machine.build(programs, contender, BALANCER)?;
+                let built = machine.build(programs, contender, BALANCER, Looks::Timing)?;
                 println!("full table, {contender} {round}: {:?}", built.time);
                 if round > 0 {
                     measured.whole.of(contender).push(built.time);
@@ -47,7 +47,7 @@ impl FullTable {
         for round in 1..=WRITES_RUNS {
             let mut machine = Machine::new()?;
             let monitor = machine.overhear()?;
-            let built = machine.build(programs, Contender::Baton, BALANCER)?;
+            let built = machine.build(programs, Contender::Baton, BALANCER, Looks::Waiting)?;
             let time = writing_time(&machine.overheard(monitor)?)?;
             println!("writes alone, baton {round}: {time:?}");
             measured.writes.push(time);

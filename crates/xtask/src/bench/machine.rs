@@ -15,8 +15,6 @@ use super::monitor::{Monitor, Overheard};
 
 /// How long a table may take.
 const TABLE_LIMIT: Duration = Duration::from_mins(2);
-/// How long to rest between two looks at the table, so that looking takes no time that building needs.
-const PAUSE: Duration = Duration::from_millis(5);
 /// How many lines of a log are shown when something went wrong.
 const LOG_LINES: usize = 20;
 /// How long killed processes may take to be gone.
@@ -32,6 +30,24 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) struct Machine {
     namespace: Namespace,
     pub(crate) ipvs: Ipvs,
+}
+
+/// How often the table is looked at while it is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Looks {
+    /// Often enough to tell when it was complete, and so seldom that looking takes next to no time that building needs.
+    Timing,
+    /// So seldom that they take nothing: the times are overheard.
+    Waiting,
+}
+
+impl Looks {
+    fn pause(self) -> Duration {
+        match self {
+            Self::Timing => Duration::from_millis(5),
+            Self::Waiting => Duration::from_secs(1),
+        }
+    }
 }
 
 /// A program that has built the table.
@@ -70,12 +86,13 @@ impl Machine {
         programs: &Programs,
         contender: Contender,
         balancer: Balancer,
+        looks: Looks,
     ) -> Result<Built, BenchError> {
         let (folder, duty) = (Folder::new()?, Duty::Balancer(balancer));
         let configuration = Programs::configure(contender, duty, FIRST, folder.path())?;
         let start = Instant::now();
         let daemon = programs.start(contender, duty, FIRST, &self.namespace, &configuration)?;
-        match self.wait_for_table() {
+        match self.wait_for_table(looks) {
             Ok(complete) => {
                 Ok(Built { daemon, configuration, time: complete.duration_since(start), _folder: folder })
             }
@@ -106,7 +123,7 @@ impl Machine {
     ///
     /// The last service is watched, because both programs write in ascending order; a look at all the others then finds
     /// whether they did. So watching costs next to nothing.
-    fn wait_for_table(&mut self) -> Result<Instant, BenchError> {
+    fn wait_for_table(&mut self, looks: Looks) -> Result<Instant, BenchError> {
         let begin = Instant::now();
         let mut missing: Vec<SocketAddrV4> = Balancer::services().map(|(_, address)| address).collect();
         let mut complete_at = begin;
@@ -118,7 +135,7 @@ impl Machine {
                     return Err(lab::Error::TimedOut { what, limit: TABLE_LIMIT }.into());
                 }
                 is_first_look = false;
-                thread::sleep(PAUSE);
+                thread::sleep(looks.pause());
             }
             // Of those that are complete when they are first looked at it is not known when they became so.
             if !is_first_look {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::contender::{Contender, Each, Programs};
 use super::duty::{Balancer, Duty, FIRST, WEIGHT};
 use super::error::BenchError;
-use super::machine::{Built, Machine};
+use super::machine::{Built, Looks, Machine};
 use super::table::{Goal, Quantity, Row, median};
 
 /// How often each program changes the weight, after once that does not count.
@@ -34,7 +34,8 @@ impl OneWeight {
         let mut measured = Self::default();
         for contender in Contender::BOTH {
             let mut machine = Machine::new()?;
-            let built = machine.build(programs, contender, Balancer { one_weight: WEIGHT })?;
+            let built =
+                machine.build(programs, contender, Balancer { one_weight: WEIGHT }, Looks::Waiting)?;
             for round in 0..=RUNS {
                 let (time, writes) = change(&mut machine, contender, &built, WEIGHT + round + 1)?;
                 println!("one weight, {contender} {round}: {time:?}, {writes} writes");
