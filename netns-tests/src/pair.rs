@@ -1,7 +1,9 @@
 //! Two nodes and a client, with one configuration.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Namespace, Prober, Topology, wait_until};
@@ -80,6 +82,8 @@ impl Pair {
     /// When the lab cannot be built: it needs root and a few programs.
     #[track_caller]
     pub fn idle(config: &str) -> Self {
+        let user = fs::metadata("/proc/self").map(|process| process.uid());
+        assert!(user.is_ok_and(|user| user == 0), "Network namespaces need root: run these tests as root");
         let lab = Topology::standard(2, 0).build().unwrap_or_else(|error| panic!("{error}"));
         Self::in_lab(lab, config)
     }

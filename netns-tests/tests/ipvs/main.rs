@@ -21,6 +21,8 @@ use lab::kernel::{Guest, TestKernel, has_ipvs};
 use libtest_mimic::{Arguments, Trial};
 use netns_tests::baton;
 
+/// The variable that tells this program that it runs in the guest.
+const GUEST: &str = "BATON_TEST_GUEST";
 /// How many tests run at a time on the one processor of User Mode Linux: they wait more than they work.
 const THREADS: usize = 3;
 /// How long all tests may take in User Mode Linux.
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
     if has_ipvs() {
         return libtest_mimic::run(&arguments, with_ipvs).exit_code();
     }
+    assert!(
+        std::env::var_os(GUEST).is_none(),
+        "ip_vs cannot be loaded in User Mode Linux; see its console above"
+    );
     let without_ipvs = without_ipvs::trials();
     if arguments.list {
         return libtest_mimic::run(&arguments, all([without_ipvs, with_ipvs])).exit_code();
@@ -62,6 +68,7 @@ fn in_guest(arguments: &Arguments) -> ExitCode {
     let words: Vec<_> = given.iter().chain(&threads).map(String::as_str).collect();
     let results = concat!(env!("CARGO_TARGET_TMPDIR"), "/ipvs");
     let guest = Guest::new(TestKernel::UserModeLinux, results).limit(LIMIT);
+    let guest = guest.variable(GUEST, "1");
     // The guest's console looks like a terminal.
     let guest = guest.variable("BATON", baton().to_string_lossy()).variable("NO_COLOR", "1");
     let program = std::env::current_exe().expect("a running program has a path");
