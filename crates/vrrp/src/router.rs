@@ -157,11 +157,11 @@ pub enum RouterAction {
     BecameBackup(BecomeBackupCause),
     /// It has left the election: leave the addresses, if it held them.
     BecameInitialize,
-    /// While Active it heard another Active of this priority that has to yield to it.
+    /// While Active it heard another Active that has to yield to it, or one that leaves.
     Contested {
         /// That Active's address.
         by: IpAddr,
-        /// That Active's priority.
+        /// That Active's priority, [`Priority::RELEASE`] when it leaves.
         priority: Priority,
     },
 }
@@ -363,9 +363,7 @@ impl VirtualRouter {
         }
         if heard.priority == Priority::RELEASE {
             self.state = State::Active { advertise_at: self.next_advertisement(now) };
-            return vec![RouterAction::Advertise(self.parameters.priority)];
-        }
-        if (heard.priority, from) > (self.parameters.priority, self.parameters.source) {
+        } else if (heard.priority, from) > (self.parameters.priority, self.parameters.source) {
             self.watch(self.learn(heard), now);
             let cause = BecomeBackupCause::Outranked { by: from, priority: heard.priority };
             // Where a split heals, the winner may not know yet that neighbours were told of another Active, and tells

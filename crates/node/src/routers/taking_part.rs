@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use monotonic::Instant;
-use vrrp::{BecomeBackupCause, RouterAction, RouterEvent};
+use vrrp::{BecomeBackupCause, Priority, RouterAction, RouterEvent};
 
 use super::member::Standing;
 use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
@@ -154,7 +154,8 @@ impl Routers {
                     let key = (Some(name.clone()), member.segment(), "dual_active");
                     // Whoever was just taken over from may still say so once.
                     let is_lasting = now - member.since > member.config.interval.duration();
-                    if is_lasting && self.told.lets_through(key, now) {
+                    let is_leaving = priority == Priority::RELEASE;
+                    if is_lasting && !is_leaving && self.told.lets_through(key, now) {
                         let router = name.clone();
                         outputs.push(RoutersOutput::Report(Report::DualActive { router, by, priority }));
                     }

@@ -228,6 +228,16 @@ fn who_wins_a_contest_draws_the_traffic_back_but_not_more_often_than_it_advertis
 }
 
 #[test]
+fn who_hears_another_active_leave_draws_the_traffic_back_and_tells_of_no_second_active() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(taken(&[virtual_address(50)]), at(3_700));
+    let outputs = hear(&mut routers, &advertisement(51, 0), at(6_000));
+    assert_eq!(announced(&outputs), 1);
+    assert_eq!(reports(&outputs), <[&Report; 0]>::default());
+}
+
+#[test]
 fn a_refused_packet_moves_nothing_and_is_told_once_a_minute() {
     let good = advertisement(51, 200).emit(PEER.into(), GROUP_ADDRESS, ChecksumStyle::MessageOnly);
     let altered = |position: usize, value: u8| {

@@ -179,7 +179,14 @@ fn table() -> Vec<Row> {
             backup_anew(Centiseconds::DEFAULT),
             &[release, RouterAction::BecameBackup(BecomeBackupCause::Released)],
         ),
-        row("6.4.3 another releases", parameters(), ACTIVE, Heard(0, GREATER), active_anew, &[advertise()]),
+        row(
+            "6.4.3 another releases",
+            parameters(),
+            ACTIVE,
+            Heard(0, GREATER),
+            active_anew,
+            &[advertise(), contested(0, GREATER)],
+        ),
         row(
             "6.4.3 higher",
             parameters(),
