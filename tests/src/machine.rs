@@ -1,6 +1,7 @@
 //! One machine: its daemon, its kernel, its interfaces.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use monotonic::Instant;
 use node::Node;
@@ -18,7 +19,10 @@ pub(crate) struct Machine {
     pub(crate) daemon: Daemon,
     pub(crate) kernel: Kernel,
     pub(crate) book: HealthBook,
-    /// When the daemon wants to be called next.
+    /// How far its clock is ahead of the world's: each machine was booted at another time, so that what happens on a
+    /// grid of one machine's clock does not happen at once on all.
+    pub(crate) clock: Duration,
+    /// When the daemon wants to be called next, by the world's clock.
     pub(crate) deadline: Option<Instant>,
     /// Which daemon it is, so that nothing reaches it that was meant for the one before.
     pub(crate) life: u32,
@@ -38,15 +42,31 @@ pub(crate) enum Daemon {
 }
 
 impl Machine {
-    pub(crate) fn new(config: Arc<Config>, pace: Pace) -> Self {
+    pub(crate) fn new(config: Arc<Config>, pace: Pace, clock: Duration) -> Self {
         Self {
             config,
             daemon: Daemon::Absent,
             kernel: Kernel::new(pace),
             book: HealthBook::default(),
+            clock,
             deadline: None,
             life: 0,
         }
+    }
+
+    /// Returns what its clock says when the world's says this.
+    pub(crate) fn local(&self, now: Instant) -> Instant {
+        now + self.clock
+    }
+
+    /// Asks the daemon anew when it wants to be called next.
+    pub(crate) fn note_deadline(&mut self) {
+        self.deadline = match &self.daemon {
+            Daemon::Running(node) => node
+                .next_deadline()
+                .map(|local| Instant::from_start(local.since_start().saturating_sub(self.clock))),
+            Daemon::Absent | Daemon::Paused(..) | Daemon::Leaving => None,
+        };
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Referee {
     slowest_election: Duration,
     expected: Vec<TakeOver>,
     announced: BTreeMap<(NodeIndex, InterfaceAddress), Instant>,
+    announced_last_by: BTreeMap<InterfaceAddress, NodeIndex>,
+    words: Words,
     /// When each node last heard another Active while it was Active itself.
     contested: [[Instant; ROUTER_LIMIT]; NODE_LIMIT],
 }
@@ -46,6 +48,15 @@ enum Election {
     Over,
     /// The world was quiet for long enough, but the roads leave no right outcome.
     Unclear,
+}
+
+/// Whether every node has heard the last word of each Active that it should have heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// It has.
+    Kept,
+    /// One may have been lost, or never said.
+    Lost,
 }
 
 /// A take-over that is to come.
@@ -81,6 +92,8 @@ impl Referee {
             slowest_election: Duration::ZERO,
             expected: Vec::new(),
             announced: BTreeMap::new(),
+            announced_last_by: BTreeMap::new(),
+            words: Words::Kept,
             contested: [[Instant::START; ROUTER_LIMIT]; NODE_LIMIT],
         };
         referee.note_extremes();
@@ -186,6 +199,12 @@ impl Referee {
     /// Notes that a node announces an address.
     pub fn hear_announcement(&mut self, node: NodeIndex, address: &InterfaceAddress, now: Instant) {
         self.announced.insert((node, address.clone()), now);
+        self.announced_last_by.insert(address.clone(), node);
+    }
+
+    /// Notes that an Active's last word may be lost, or not be said at all.
+    pub fn lose_words(&mut self) {
+        self.words = Words::Lost;
     }
 
     /// Notes that a node hears an advertisement.
@@ -229,6 +248,10 @@ impl Referee {
                     invariants::traffic_goes_to_the_active(
                         router, active, &address, announced, contested, scene,
                     )?;
+                    if self.words == Words::Kept && scene.active_count(router) == 1 {
+                        let last_by = self.announced_last_by.get(&address).copied();
+                        invariants::the_active_announces_last(router, active, &address, last_by)?;
+                    }
                 }
             }
         }

@@ -114,11 +114,14 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     let mut refused = false;
     for _ in 0..dice.below(FAULT_LIMIT + 1) {
         let at = from + dice.between(Duration::ZERO, chaos);
-        let until = (at + dice.between(Duration::ZERO, interval * 5)).min(from + chaos);
+        let until = (at + dice.between(Duration::ZERO, interval * 7)).min(from + chaos);
         let (fault, undoing) = fault(site, dice);
         refused |= matches!(fault, Fault::Temper(_, Temper::Refusing));
-        world.schedule(at, fault);
-        for undoing in undoing {
+        let wide = dice.chance(PerMille(500));
+        for fault in spread(fault, site, wide) {
+            world.schedule(at, fault);
+        }
+        for undoing in undoing.into_iter().flat_map(|undoing| spread(undoing, site, wide)) {
             world.schedule(until, undoing);
         }
     }
@@ -129,6 +132,16 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     let work = pace.chunk_time * chunks_at_most(*pace) + site.repeat_after();
     world.run_for(world.calm() + interval + work + penalty)?;
     world.settle()
+}
+
+/// Returns the fault on every segment when it is a wide partition, and otherwise as it is.
+fn spread(fault: Fault, site: &Site, wide: bool) -> Vec<Fault> {
+    if let Fault::Island(_, island, road) = fault
+        && wide
+    {
+        return site.segments().into_iter().map(|segment| Fault::Island(segment, island, road)).collect();
+    }
+    vec![fault]
 }
 
 /// Returns how many chunks a kernel needs to do away with one state and to build another, one under way included.

@@ -27,6 +27,9 @@ use crate::trace::{Detail, Trace, told};
 /// How long after its start a world begins: its nodes start in the middle of a second, like real ones.
 const FIRST_MOMENT: Duration = Duration::from_millis(1_000_123);
 
+/// How far the clocks of two machines may be apart; more than any interval is as good as anything.
+const CLOCK_SPREAD: Duration = Duration::from_secs(100);
+
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -96,8 +99,17 @@ impl World {
     /// Returns a world in which nobody runs yet, with the chance of this seed.
     pub fn new(setting: Setting, seed: u64) -> Self {
         let Setting { site, quality, pace, detail } = setting;
-        let machines = site.node_indices().map(|node| Machine::new(site.config(node), pace)).collect();
+        let mut dice = Dice::new(seed);
+        let mut machine = |node| {
+            let clock = dice.between(Duration::ZERO, CLOCK_SPREAD);
+            Machine::new(site.config(node), pace, clock)
+        };
+        let machines = site.node_indices().map(&mut machine).collect();
         let servers = site.service.map_or(0, |service| service.real_servers);
+        let mut referee = Referee::new(Scene::new(site));
+        if quality.loss > PerMille(0) {
+            referee.lose_words();
+        }
         Self {
             now: Instant::from_start(FIRST_MOMENT),
             queue: EventQueue::default(),
@@ -106,9 +118,9 @@ impl World {
             network: Network::new(quality),
             living: vec![Life::Alive; servers],
             shortage: PerMille(0),
-            referee: Referee::new(Scene::new(site)),
+            referee,
             trace: Trace::new(detail, Instant::from_start(FIRST_MOMENT)),
-            dice: Dice::new(seed),
+            dice,
             inputs: 0,
             fingerprint: 0,
         }
@@ -315,8 +327,8 @@ impl World {
     fn feed(&mut self, node: NodeIndex, input: Input<'_>) -> Result<(), Broken> {
         let machine = &mut self.machines[node.0];
         let Daemon::Running(brain) = &mut machine.daemon else { return Ok(()) };
-        let outputs = brain.handle(input, self.now);
-        machine.deadline = brain.next_deadline();
+        let outputs = brain.handle(input, self.now + machine.clock);
+        machine.note_deadline();
         self.inputs += 1;
         self.note_fingerprint(node, outputs.len());
         if outputs.is_empty() {

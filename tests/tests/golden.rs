@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
-use pair::{INSIDE, LB1, LB2, OUTSIDE, setting};
+use pair::{INSIDE, LB1, LB2, OUTSIDE, setting, sync_group};
 use simulator::fault::Fault;
 use simulator::invariants::Broken;
 use simulator::kernel::{Pace, Temper};
 use simulator::network::Road;
 use simulator::scene::NodeSet;
-use simulator::site::{Carrier, Grouping, ServerIndex, SiteRouter};
+use simulator::site::{Carrier, ServerIndex};
 use simulator::world::{Setting, World};
 use vrrp::Preemption;
 
@@ -90,18 +90,23 @@ fn an_active_that_slept_hears_its_successor_before_it_speaks() {
 
 #[test]
 fn sync_group_fault() {
-    let mut setting = setting(&[150, 100]);
-    let inside = SiteRouter { segment: INSIDE, ..setting.site.routers[0] };
-    setting.site.routers.push(inside);
-    setting.site.grouping = Grouping::Together;
-    for node in &mut setting.site.nodes {
-        node.seats.push(node.seats[0]);
-    }
     let chapters = [
         (Fault::Carrier(LB1, INSIDE, Carrier::Down), 3_000),
         (Fault::Carrier(LB1, INSIDE, Carrier::Up), 6_000),
     ];
-    tell("sync_group_fault", &setting, &chapters);
+    tell("sync_group_fault", &sync_group(&[150, 100]), &chapters);
+}
+
+#[test]
+fn sync_group_split_and_heal() {
+    let island = |segment, road| Fault::Island(segment, NodeSet::of([LB2]), road);
+    let chapters = [
+        (island(OUTSIDE, Road::Closed), 0),
+        (island(INSIDE, Road::Closed), 6_500),
+        (island(OUTSIDE, Road::Open), 0),
+        (island(INSIDE, Road::Open), 6_500),
+    ];
+    tell("sync_group_split_and_heal", &sync_group(&[150, 100]), &chapters);
 }
 
 #[test]

@@ -4,12 +4,11 @@ mod pair;
 
 use std::time::Duration;
 
-use pair::{INSIDE, LB1, LB2, OUTSIDE, setting};
+use pair::{LB1, LB2, OUTSIDE, setting, sync_group};
 use simulator::fault::{Fault, Reload};
 use simulator::kernel::Pace;
 use simulator::network::Road;
 use simulator::scene::NodeSet;
-use simulator::site::{Grouping, SiteRouter};
 use simulator::world::{Setting, World};
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Priority};
@@ -86,13 +85,7 @@ fn a_third_node_claims_once_more_after_a_preemption_and_is_answered() {
 /// The release of one member sets the timer of a Backup that was about to claim back to the skew time.
 #[test]
 fn a_sync_group_that_yields_delays_the_better_one_by_a_skew_time_at_most() {
-    let mut setting = setting(&[33, 126, 71]);
-    let inside = SiteRouter { segment: INSIDE, ..setting.site.routers[0] };
-    setting.site.routers.push(inside);
-    setting.site.grouping = Grouping::Together;
-    for node in &mut setting.site.nodes {
-        node.seats.push(node.seats[0]);
-    }
+    let setting = sync_group(&[33, 126, 71]);
     let faults = [(200, Fault::Crash(LB2)), (3_100, Fault::Start(LB2))];
     hold(&setting, &faults, Duration::from_secs(12));
 }

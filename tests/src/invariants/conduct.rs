@@ -118,6 +118,27 @@ pub fn traffic_goes_to_the_active(
     Ok(())
 }
 
+/// Where no word between the nodes is lost, the Active has announced each address after everybody else.
+///
+/// # Errors
+/// [`Broken`] with who did.
+pub fn the_active_announces_last(
+    router: RouterIndex,
+    active: NodeIndex,
+    address: &InterfaceAddress,
+    last_by: Option<NodeIndex>,
+) -> Result<(), Broken> {
+    ensure!(
+        the_active_announces_last,
+        last_by == Some(active),
+        "{} is Active in {} but {:?} was the last to announce {address}",
+        node_name(active),
+        router_name(router),
+        last_by.map(node_name)
+    );
+    Ok(())
+}
+
 /// The status says what the reports said: every change of state is reported.
 ///
 /// # Errors

@@ -7,11 +7,13 @@ use node::{Input, Node};
 use vrrp::Version;
 
 use super::{Event, Life, World};
+use crate::dice::PerMille;
 use crate::fault::{Fault, Reload};
 use crate::health_book::HealthBook;
 use crate::invariants::{self, Broken};
 use crate::kernel::Temper;
 use crate::machine::Daemon;
+use crate::network::{Quality, Road};
 use crate::referee::End;
 use crate::scene::{Presence, Standing};
 use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name};
@@ -19,6 +21,27 @@ use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name}
 impl World {
     pub(super) fn suffer(&mut self, fault: Fault) -> Result<(), Broken> {
         self.trace.note_world(self.now, || fault.to_string());
+        match fault {
+            Fault::Crash(_)
+            | Fault::Pause(_)
+            | Fault::Carrier(..)
+            | Fault::Road(.., Road::Closed)
+            | Fault::Temper(_, Temper::Refusing) => self.referee.lose_words(),
+            Fault::Quality(Quality { loss, .. }) if loss > PerMille(0) => self.referee.lose_words(),
+            Fault::Start(_)
+            | Fault::Stop(_)
+            | Fault::Resume(_)
+            | Fault::Road(.., Road::Open)
+            | Fault::Island(..)
+            | Fault::Quality(_)
+            | Fault::Shortage(_)
+            | Fault::ServerDies(_)
+            | Fault::ServerReturns(_)
+            | Fault::Theft(..)
+            | Fault::Temper(_, Temper::Obliging)
+            | Fault::Pace(..)
+            | Fault::Reload(..) => {}
+        }
         match fault {
             Fault::Start(node) => self.start(node),
             Fault::Stop(node) => self.stop(node),
@@ -91,7 +114,8 @@ impl World {
         machine.life += 1;
         machine.book = HealthBook::default();
         machine.kernel.lose_reconciler();
-        machine.daemon = Daemon::Running(Box::new(Node::new(Arc::clone(&machine.config), self.now)));
+        machine.daemon =
+            Daemon::Running(Box::new(Node::new(Arc::clone(&machine.config), machine.local(self.now))));
         self.referee.scene.set_presence(node, Presence::Running);
         self.referee.disturb_node(node, self.now);
         for segment in self.referee.scene.site.segments() {
@@ -152,10 +176,7 @@ impl World {
                 for event in backlog {
                     self.happen(event)?;
                 }
-                let machine = &mut self.machines[node.0];
-                if let Daemon::Running(brain) = &machine.daemon {
-                    machine.deadline = brain.next_deadline();
-                }
+                self.machines[node.0].note_deadline();
             }
             other @ (Daemon::Absent | Daemon::Leaving | Daemon::Running(_)) => machine.daemon = other,
         }
@@ -229,7 +250,7 @@ impl World {
         };
         if is_same {
             let before = brain.next_deadline();
-            let outputs = brain.handle(Input::Reload(config), self.now);
+            let outputs = brain.handle(Input::Reload(config), self.now + machine.clock);
             self.inputs += 1;
             let deadlines = (before, brain.next_deadline());
             return invariants::the_same_file_changes_nothing(node, &outputs, deadlines, &machine.kernel);

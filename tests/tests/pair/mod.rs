@@ -67,3 +67,15 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
         detail: Detail::Story,
     }
 }
+
+/// The same with a second virtual router inside, the two of them a sync group.
+pub(crate) fn sync_group(priorities: &[u32]) -> Setting {
+    let mut setting = setting(priorities);
+    let inside = SiteRouter { segment: INSIDE, ..setting.site.routers[0] };
+    setting.site.routers.push(inside);
+    setting.site.grouping = Grouping::Together;
+    for node in &mut setting.site.nodes {
+        node.seats.push(node.seats[0]);
+    }
+    setting
+}
