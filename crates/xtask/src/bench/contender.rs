@@ -4,12 +4,16 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use lab::{Namespace, Process};
 
 use super::duty::{Duty, Node};
 use super::error::BenchError;
 use super::{baton, keepalived};
+
+/// How long either program may take to end and to take its addresses away.
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// One of the two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use lab::{Lab, Prober, Topology, wait_until};
 
 use super::advertisements::Advertisements;
+use super::contender::END_LIMIT;
 use super::contender::{Contender, Each, Folder, Programs};
 use super::duty::{Duty, FIRST, Routers, SECOND};
 use super::error::BenchError;
-use super::keepalived::END_LIMIT;
 use super::table::{Goal, Quantity, Row, median};
 
 /// How often each program is crashed at each interval.

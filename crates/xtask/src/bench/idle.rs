@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use lab::{Lab, Namespace, Topology, wait_until};
 
+use super::contender::END_LIMIT;
 use super::contender::{Contender, Each, Folder, Programs};
 use super::duty::{Duty, FIRST, Node, Routers, SECOND};
 use super::error::BenchError;
-use super::keepalived::END_LIMIT;
 use super::table::{Goal, Quantity, Row, median};
 
 /// How long processor time is summed up.

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use super::duty::{Balancer, Duty, Node, Routers, WEIGHT};
 use super::error::BenchError;
@@ -82,6 +81,3 @@ fn balancer_of(balancer: Balancer) -> String {
     }
     text
 }
-
-/// How long it may take to end: it removes real servers one by one.
-pub(crate) const END_LIMIT: Duration = Duration::from_secs(30);
