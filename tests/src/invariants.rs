@@ -7,8 +7,8 @@ mod holding;
 use std::fmt;
 
 pub use self::conduct::{
-    a_deadline_passes_once, nodes_understand_each_other, only_an_active_speaks, reports_tell_every_change,
-    said, standing_told, the_active_announces_last, the_same_file_changes_nothing,
+    a_deadline_passes_once, is_release, nodes_understand_each_other, only_an_active_speaks,
+    reports_tell_every_change, said, standing_told, the_active_announces_last, the_same_file_changes_nothing,
     traffic_goes_to_the_active,
 };
 pub use self::election::{

@@ -89,3 +89,11 @@ fn a_sync_group_that_yields_delays_the_better_one_by_a_skew_time_at_most() {
     let faults = [(200, Fault::Crash(LB2)), (3_100, Fault::Start(LB2))];
     hold(&setting, &faults, Duration::from_secs(12));
 }
+
+/// It was Active on its side of a split, announced there and ended there: nobody could hear that it had been.
+#[test]
+fn whoever_ends_while_it_is_cut_off_is_not_answered() {
+    let island = |road| Fault::Island(OUTSIDE, NodeSet::of([LB2]), road);
+    let faults = [(10_000, island(Road::Closed)), (4_000, Fault::Stop(LB2)), (1_000, island(Road::Open))];
+    hold(&setting(&[150, 100]), &faults, Duration::from_secs(10));
+}

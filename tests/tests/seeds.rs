@@ -11,8 +11,8 @@ use std::time::Instant;
 use simulator::scenario::{Outcome, run};
 use simulator::trace::Detail;
 
-/// How many runs there are unless somebody asks for more: a few seconds without optimisation.
-const RUNS: u64 = 20_000;
+/// How many runs there are unless somebody asks for more: ten seconds on two cores.
+const RUNS: u64 = 100_000;
 
 /// How many lines of a failed run are printed.
 const TAIL: usize = 120;

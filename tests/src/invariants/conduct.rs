@@ -237,6 +237,11 @@ pub fn said(payload: &[u8]) -> Option<(RouterIndex, u8)> {
     Some((router_of_vrid(*payload.get(VRID_OFFSET)?)?, *payload.get(PRIORITY_OFFSET)?))
 }
 
+/// Tells whether an advertisement is the last word of an Active.
+pub fn is_release(payload: &[u8]) -> bool {
+    said(payload).is_some_and(|(_, priority)| priority == 0)
+}
+
 fn router_holding(node: NodeIndex, address: &InterfaceAddress, scene: &Scene) -> Option<RouterIndex> {
     scene.site.router_indices().find(|router| scene.site.moving_addresses(node, *router).contains(address))
 }

@@ -101,6 +101,8 @@ impl World {
                 self.trace.note(Detail::Everything, from, self.now, || format!("lost on the way to {to:?}"));
                 self.referee.disturb(self.now);
             }
+            // Whoever leaves while it is cut off cannot say so, and nobody else knows that it drew the traffic.
+            Fate::Lost if invariants::is_release(&packet.payload) => self.referee.lose_words(),
             Fate::Lost => {}
             Fate::Once(at) => self.queue.put(at, arrival()),
             Fate::Twice(first, second) => {
