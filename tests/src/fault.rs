@@ -1,6 +1,7 @@
 //! What can be done to a world.
 
 use std::fmt;
+use std::time::Duration;
 
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Priority};
@@ -46,6 +47,10 @@ pub enum Fault {
     Pace(NodeIndex, Pace),
     /// A daemon is told to reload.
     Reload(NodeIndex, Reload),
+    /// A daemon is told to pass every virtual router on and to stay away, for so long if for a time.
+    Pass(NodeIndex, Option<Duration>),
+    /// A daemon is told to come back.
+    Return(NodeIndex),
 }
 
 /// What is different in a configuration that is reloaded.
@@ -112,6 +117,11 @@ impl fmt::Display for Fault {
                 let node = node_name(*node);
                 write!(formatter, "the kernel of {node} makes {chunk} changes in {chunk_time:?}")
             }
+            Self::Pass(node, None) => write!(formatter, "{} is told to pass everything on", node_name(*node)),
+            Self::Pass(node, Some(time)) => {
+                write!(formatter, "{} is told to pass everything on for {time:?}", node_name(*node))
+            }
+            Self::Return(node) => write!(formatter, "{} is told to come back", node_name(*node)),
             Self::Reload(node, reload) => {
                 write!(formatter, "{} reloads, ", node_name(*node))?;
                 match reload {

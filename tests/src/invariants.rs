@@ -7,13 +7,13 @@ mod holding;
 use std::fmt;
 
 pub use self::conduct::{
-    a_deadline_passes_once, is_release, nodes_understand_each_other, only_an_active_speaks,
+    a_deadline_passes_once, absence_told, is_release, nodes_understand_each_other, only_an_active_speaks,
     reports_tell_every_change, said, standing_told, the_active_announces_last, the_same_file_changes_nothing,
     traffic_goes_to_the_active,
 };
 pub use self::election::{
-    a_group_moves_together, nothing_moves_in_the_quiet, one_active, quiet_means_one_best_active,
-    somebody_takes_over_in_time, whoever_can_takes_part,
+    a_group_moves_together, a_hand_over_comes_to_an_end, nothing_moves_in_the_quiet, one_active,
+    quiet_means_one_best_active, somebody_takes_over_in_time, whoever_can_takes_part,
 };
 pub use self::holding::{
     a_stop_leaves_nothing, checks_find_the_truth, kernels_come_to_rest, nothing_else_is_wanted_unsaid,

@@ -7,7 +7,7 @@ use monotonic::Instant;
 use node::Output;
 use node::config::InterfaceAddress;
 use node::report::Report;
-use vrrp::{Centiseconds, Preemption, Priority};
+use vrrp::{Centiseconds, Priority, Version};
 
 use crate::invariants::{self, Broken};
 use crate::network::{Network, Order};
@@ -16,6 +16,17 @@ use crate::site::{Carrier, Grouping, NODE_LIMIT, NodeIndex, ROUTER_LIMIT, Router
 
 /// Beyond the protocol's own times: nothing, but that what is due at a moment may be handled after the question.
 const MARGIN: Duration = Duration::from_micros(1);
+
+/// The interval that a planned hand-over teaches a single heir, and one of several.
+const TAUGHT_ONE: Centiseconds = Centiseconds::new(1);
+const TAUGHT_SEVERAL: Centiseconds = Centiseconds::new(10);
+
+/// The longest skew time of version 2, whatever the interval.
+const LONGEST_SKEW: Duration = Duration::from_secs(1);
+
+/// What a hand-over may take beyond the skew time: until the successor is heard, and until it has the addresses.
+const SUCCESSION_MARGIN: Duration = Duration::from_millis(100);
+const SUCCESSION_TIME: Duration = Duration::from_millis(50);
 
 /// Watches over a world.
 #[derive(Clone, Debug)]
@@ -110,6 +121,13 @@ impl Referee {
         self.slowest_election + 4 * network.longest_delay() + MARGIN
     }
 
+    /// Returns how long a hand-over takes at most.
+    pub fn longest_hand_over(&self) -> Duration {
+        let longest = self.longest_interval.into_iter().zip(self.scene.site.router_indices());
+        let longest = longest.map(|(interval, _)| interval.duration()).max().unwrap_or_default();
+        longest.max(LONGEST_SKEW) + SUCCESSION_TIME + SUCCESSION_MARGIN + MARGIN
+    }
+
     /// Notes that something was done to the world.
     pub fn disturb(&mut self, now: Instant) {
         self.quiet_since = now;
@@ -142,8 +160,13 @@ impl Referee {
         if !self.expected.is_empty() {
             self.miss_take_overs(now)?;
         }
-        if self.elections[0] == Election::Open && now > self.quiet_since + self.calm(network) {
-            self.close_elections(network)?;
+        let is_open = self.elections[0] == Election::Open;
+        if is_open && now > self.quiet_since + self.calm(network) {
+            let leaving = self.scene.leaving().next();
+            match leaving {
+                Some((node, router)) => self.look_at_hand_over(node, router, now)?,
+                None => self.close_elections(network)?,
+            }
         }
         Ok(())
     }
@@ -182,7 +205,17 @@ impl Referee {
         if let Report::AdvertisementRefused { .. } = report {
             return invariants::nodes_understand_each_other(node, report);
         }
-        if let Report::RouterFaulted { .. } | Report::RouterRecovered { .. } = report {
+        // What a hand-over leaves behind is a matter of the election that begins with its end.
+        if let Report::RouterFaulted { .. }
+        | Report::RouterRecovered { .. }
+        | Report::HandingOver { .. }
+        | Report::HandedOver { .. }
+        | Report::NobodyTookOver { .. } = report
+        {
+            self.disturb_node(node, now);
+        }
+        if let Some((router, absence)) = invariants::absence_told(report) {
+            self.scene.set_away(node, router, absence);
             self.disturb_node(node, now);
         }
         let Some((router, standing)) = invariants::standing_told(report) else { return Ok(()) };
@@ -284,6 +317,14 @@ impl Referee {
         }
     }
 
+    fn look_at_hand_over(&self, node: NodeIndex, router: RouterIndex, now: Instant) -> Result<(), Broken> {
+        if self.scene.presence(node) != Presence::Running {
+            return Ok(());
+        }
+        let since = self.scene.since(node, router).max(self.scene.disturbed(node));
+        invariants::a_hand_over_comes_to_an_end(node, router, now - since, self.longest_hand_over())
+    }
+
     fn miss_take_overs(&mut self, now: Instant) -> Result<(), Broken> {
         let disturbances = self.disturbances;
         self.expected.retain(|expected| expected.disturbances == disturbances);
@@ -340,7 +381,7 @@ impl Referee {
             let (ours, theirs) = (self.scene.seat(heir, router), self.scene.seat(from, router));
             let segment = self.scene.segment(router);
             let hears = network.is_open(segment, from, heir);
-            let is_accepted = ours.preemption == Preemption::Refused || theirs.priority >= ours.priority;
+            let is_accepted = !self.scene.preempts(heir, router) || theirs.priority >= ours.priority;
             let known_since = self.scene.since(from, router).max(self.quiet_since);
             let has_heard = known_since + theirs.interval.duration() + 2 * network.longest_delay() < now;
             let learned = if hears && is_accepted && has_heard {
@@ -350,7 +391,12 @@ impl Referee {
             };
             match end {
                 End::Planned if hears && network.quality().order == Order::Kept => {
-                    learned.skew(version, ours.priority)
+                    let taught = match (version, is_accepted, self.scene.site.nodes.len()) {
+                        (Version::V3, true, 2) => learned.min(TAUGHT_ONE),
+                        (Version::V3, true, _) => learned.min(TAUGHT_SEVERAL),
+                        (Version::V2, ..) | (Version::V3, false, _) => learned,
+                    };
+                    taught.skew(version, ours.priority)
                 }
                 End::Planned | End::Silent => learned.active_down(version, ours.priority),
             }

@@ -127,6 +127,7 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     }
     world.run_for(chaos + interval)?;
     heal(world, site, *quality, dice)?;
+    world.run_for(world.hand_overs())?;
     let penalty = if refused { PENALTY } else { Duration::ZERO };
     // The last contest was before the calm; its second burst comes when `Site` says.
     let work = pace.chunk_time * chunks_at_most(*pace) + site.repeat_after();
@@ -161,6 +162,7 @@ fn heal(world: &mut World, site: &Site, quality: Quality, dice: &mut Dice) -> Re
             }
         }
         world.inflict(Fault::Resume(from))?;
+        world.inflict(Fault::Return(from))?;
         world.inflict(Fault::Temper(from, Temper::Obliging))?;
         if dice.chance(PerMille(900)) {
             for segment in site.segments() {
@@ -283,7 +285,7 @@ fn priority(dice: &mut Dice) -> Priority {
 fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
     let node = NodeIndex(dice.index(site.nodes.len()));
     let segment = dice.pick(&site.segments().into_iter().collect::<Vec<_>>());
-    match dice.below(16) {
+    match dice.below(18) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),
         2 => (Fault::Crash(node), Vec::new()),
         3 | 4 => (Fault::Stop(node), vec![Fault::Start(node)]),
@@ -308,6 +310,11 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
             (Fault::ServerDies(server), vec![Fault::ServerReturns(server)])
         }
         14 => (Fault::ServerDies(ServerIndex(dice.index(3))), Vec::new()),
+        15 => (Fault::Pass(node, None), vec![Fault::Return(node)]),
+        16 => {
+            let time = longest_interval(site).duration() * dice.pick(&[1, 5]);
+            (Fault::Pass(node, Some(time)), Vec::new())
+        }
         _ => (Fault::Reload(node, reload(site, node, dice)), Vec::new()),
     }
 }

@@ -1,7 +1,7 @@
 //! What the world knows about every node from the outside: what it said of itself and what was done to it.
 
 use monotonic::Instant;
-use vrrp::Priority;
+use vrrp::{Preemption, Priority};
 
 use crate::network::Network;
 use crate::site::{
@@ -18,6 +18,8 @@ pub enum Standing {
     Backup,
     /// It is the Active.
     Active,
+    /// It has released the role and serves until its successor does.
+    Leaving,
     /// It cannot take part.
     Fault,
 }
@@ -35,6 +37,15 @@ pub enum Presence {
     Absent,
 }
 
+/// Whether a node begins to prefer others, or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It was passed on.
+    Begins,
+    /// It competes by its priority again.
+    Ends,
+}
+
 /// A set of nodes, a bit for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct NodeSet(u8);
@@ -49,6 +60,12 @@ impl NodeSet {
     #[must_use]
     pub fn with(self, node: NodeIndex) -> Self {
         Self(self.0 | 1 << node.0)
+    }
+
+    /// Returns the set without this node.
+    #[must_use]
+    pub fn without(self, node: NodeIndex) -> Self {
+        Self(self.0 & !(1 << node.0))
     }
 
     /// Tells whether the node is in the set.
@@ -72,6 +89,8 @@ pub struct Scene {
     presence: [Presence; NODE_LIMIT],
     carriers: [[Carrier; SEGMENT_LIMIT]; NODE_LIMIT],
     disturbed: [Instant; NODE_LIMIT],
+    /// The nodes that prefer others in a virtual router.
+    away: [NodeSet; ROUTER_LIMIT],
     /// The nodes whose kernel has refused addresses in this life of theirs.
     refused: NodeSet,
 }
@@ -86,6 +105,7 @@ impl Scene {
             presence: [Presence::Absent; NODE_LIMIT],
             carriers: [[Carrier::Up; SEGMENT_LIMIT]; NODE_LIMIT],
             disturbed: [Instant::START; NODE_LIMIT],
+            away: [NodeSet::default(); ROUTER_LIMIT],
             refused: NodeSet::default(),
         }
     }
@@ -126,6 +146,14 @@ impl Scene {
         self.site.node_indices().filter(move |node| self.standing(*node, router) == Standing::Active)
     }
 
+    /// Returns who hands over.
+    pub fn leaving(&self) -> impl Iterator<Item = (NodeIndex, RouterIndex)> {
+        let routers = || self.site.router_indices();
+        let pairs =
+            self.site.node_indices().flat_map(move |node| routers().map(move |router| (node, router)));
+        pairs.filter(|(node, router)| self.standing(*node, *router) == Standing::Leaving)
+    }
+
     /// Tells whether a node's daemon is there.
     pub fn presence(&self, node: NodeIndex) -> Presence {
         self.presence[node.0]
@@ -154,6 +182,25 @@ impl Scene {
     /// Notes that something was done to a node.
     pub fn disturb(&mut self, node: NodeIndex, now: Instant) {
         self.disturbed[node.0] = now;
+    }
+
+    /// Tells whether a node prefers others in a virtual router.
+    pub fn is_away(&self, node: NodeIndex, router: RouterIndex) -> bool {
+        self.away[router.0].contains(node)
+    }
+
+    /// Notes that a node prefers others in a virtual router, or no longer.
+    pub fn set_away(&mut self, node: NodeIndex, router: RouterIndex, absence: Absence) {
+        let away = &mut self.away[router.0];
+        *away = match absence {
+            Absence::Begins => away.with(node),
+            Absence::Ends => away.without(node),
+        };
+    }
+
+    /// Tells whether a node would take over from an Active of lower priority.
+    pub fn preempts(&self, node: NodeIndex, router: RouterIndex) -> bool {
+        self.seat(node, router).preemption == Preemption::Allowed && !self.is_away(node, router)
     }
 
     /// Tells whether a node's kernel has refused addresses in this life of its.

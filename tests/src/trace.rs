@@ -64,6 +64,11 @@ pub fn told(report: &Report) -> String {
     match report {
         Report::BecameActive { router, cause } => format!("{router}: became Active, {cause}"),
         Report::BecameBackup { router, cause } => format!("{router}: became Backup, {cause}"),
+        Report::HandingOver { router, reason } => format!("{router}: hands over, {reason}"),
+        Report::HandedOver { router, to, took } => format!("{router}: {to} serves after {took:?}"),
+        Report::NobodyTookOver { router } => format!("{router}: nobody took over"),
+        Report::StaysAway { router } => format!("{router}: stays away"),
+        Report::ComesBack { router } => format!("{router}: comes back"),
         Report::RouterStopped { router } => format!("{router}: stopped"),
         Report::RouterFaulted { router, fault } => format!("{router}: cannot take part, {fault}"),
         Report::RouterRecovered { router } => format!("{router}: can take part again"),

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Fault(Fault),
     /// A packet reaches a node.
     Arrival { to: NodeIndex, segment: SegmentIndex, packet: Packet },
+    /// A node hears that somebody else announces an address.
+    AnnouncementArrival { to: NodeIndex, segment: SegmentIndex, address: std::net::IpAddr },
     /// A reconciler is to be seen to.
     KernelWork { node: NodeIndex, life: u32, ticket: Ticket },
     /// A probe is over.
@@ -161,6 +163,14 @@ impl World {
         self.referee.calm(&self.network)
     }
 
+    /// Returns how long it takes until nobody hands over any more.
+    pub fn hand_overs(&self) -> Duration {
+        match self.referee.scene.leaving().next() {
+            Some(_) => self.referee.longest_hand_over(),
+            None => Duration::ZERO,
+        }
+    }
+
     /// Lets a fault come at a moment that has not passed.
     pub fn schedule(&mut self, at: Instant, fault: Fault) {
         self.queue.put(at.max(self.now), Event::Fault(fault));
@@ -241,6 +251,9 @@ impl World {
         match event {
             Event::Fault(fault) => self.suffer(fault),
             Event::Arrival { to, segment, packet } => self.arrive(to, segment, packet),
+            Event::AnnouncementArrival { to, segment, address } => {
+                self.hear_announcement(to, segment, address)
+            }
             Event::KernelWork { node, life, ticket } => self.work(node, life, ticket),
             Event::ProbeOver { node, life, probe, server, outcome } => {
                 self.answer(node, life, probe, server, outcome)
@@ -265,6 +278,23 @@ impl World {
         let datagram =
             Datagram { interface: &interface, source, destination, hop_limit: 255, payload: &payload };
         self.feed(to, Input::Datagram(datagram))
+    }
+
+    fn hear_announcement(
+        &mut self,
+        to: NodeIndex,
+        segment: SegmentIndex,
+        address: std::net::IpAddr,
+    ) -> Result<(), Broken> {
+        if self.referee.scene.carrier(to, segment) == Carrier::Down {
+            return Ok(());
+        }
+        if let Daemon::Paused(_, backlog) = &mut self.machines[to.0].daemon {
+            backlog.push(Event::AnnouncementArrival { to, segment, address });
+            return Ok(());
+        }
+        let interface = self.interfaces[segment.0].clone();
+        self.feed(to, Input::AddressAnnounced { interface, address })
     }
 
     fn work(&mut self, node: NodeIndex, life: u32, ticket: Ticket) -> Result<(), Broken> {

@@ -49,6 +49,18 @@ fn planned_stop() {
 }
 
 #[test]
+fn a_node_that_was_passed_on_stays_away_until_it_comes_back() {
+    let chapters = [(Fault::Pass(LB1, None), 10_000), (Fault::Return(LB1), 6_000)];
+    tell("a_node_that_was_passed_on_stays_away_until_it_comes_back", &setting(&[150, 100]), &chapters);
+}
+
+#[test]
+fn nobody_takes_over() {
+    let chapters = [(Fault::Crash(LB2), 1_000), (Fault::Pass(LB1, None), 3_000)];
+    tell("nobody_takes_over", &setting(&[150, 100]), &chapters);
+}
+
+#[test]
 fn no_preemption() {
     let mut setting = setting(&[150, 100]);
     setting.site.nodes[0].seats[0].preemption = Preemption::Refused;

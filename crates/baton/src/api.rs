@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +15,9 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
+use crate::config_file::duration;
 use crate::control::{Control, ReloadError, Stopping};
+use crate::passing::PassError;
 
 /// What `POST /reload` answers when it worked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,7 +56,7 @@ pub enum ListenError {
 ///
 /// # Errors
 /// [`ListenError`] when another daemon lives there or the file system refuses.
-pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
+pub fn listen(path: &path::Path) -> Result<UnixListener, ListenError> {
     let refused = |error| ListenError::Socket { path: path.display().to_string(), error };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(refused)?;
@@ -79,8 +81,12 @@ pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
 /// # Errors
 /// The system's, when the listener fails.
 pub async fn serve(listener: UnixListener, control: Arc<Control>) -> io::Result<()> {
-    let router =
-        Router::new().route("/status", get(status)).route("/reload", post(reload)).with_state(control);
+    let router = Router::new()
+        .route("/status", get(status))
+        .route("/reload", post(reload))
+        .route("/pass/{name}", post(pass))
+        .route("/release/{name}", post(release))
+        .with_state(control);
     axum::serve(listener, router).await
 }
 
@@ -99,6 +105,46 @@ async fn reload(State(control): State<Arc<Control>>) -> Response {
             refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
     }
+}
+
+/// What may be said about a hand-over besides its name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PassQuery {
+    /// How long to stay away, like 10m.
+    r#for: Option<String>,
+}
+
+async fn pass(
+    State(control): State<Arc<Control>>,
+    Path(name): Path<String>,
+    Query(PassQuery { r#for }): Query<PassQuery>,
+) -> Response {
+    let time = match r#for.as_deref().map(duration::parse).transpose() {
+        Ok(time) => time,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, format!("\"for\" is no time: {error}")),
+    };
+    match control.pass(&name, time).await {
+        Ok(passed) => Json(passed).into_response(),
+        Err(error) => pass_refusal(&error),
+    }
+}
+
+async fn release(State(control): State<Arc<Control>>, Path(name): Path<String>) -> Response {
+    match control.release(&name).await {
+        Ok(released) => Json(released).into_response(),
+        Err(error) => pass_refusal(&error),
+    }
+}
+
+fn pass_refusal(error: &PassError) -> Response {
+    let status = match error {
+        PassError::Unknown { .. } => StatusCode::NOT_FOUND,
+        PassError::Owner { .. } | PassError::NotAway { .. } => StatusCode::CONFLICT,
+        PassError::Unfinished { .. } => StatusCode::GATEWAY_TIMEOUT,
+        PassError::Stopping(Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    refusal(status, error.to_string())
 }
 
 fn refusal(status: StatusCode, error: String) -> Response {

@@ -1,8 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config_file::duration;
 
 /// VRRP failover and IPVS load balancing for Linux.
 #[derive(Debug, Parser)]
@@ -49,6 +52,19 @@ pub enum Command {
     },
     /// Read the configuration again and apply the difference.
     Reload,
+    /// Hand a virtual router or sync group over, and stay away from it.
+    Pass {
+        /// The virtual router or sync group.
+        name: String,
+        /// Come back by itself after this time, like 10m [default: after `baton release`].
+        #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+        time: Option<Duration>,
+    },
+    /// Compete by priority again for what was passed on.
+    Release {
+        /// The virtual router or sync group.
+        name: String,
+    },
     /// Remove all that Baton owns in the kernel, and exit.
     Clean,
     /// Boot the nodes of a configuration in network namespaces, break things, report the outage of each drill.

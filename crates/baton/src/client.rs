@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::Refused;
+use crate::passing;
 
-/// How long a daemon may take to answer; reading the largest configuration takes a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a daemon may take to answer; a hand-over takes longest.
+const PATIENCE: Duration = passing::PATIENCE.saturating_add(Duration::from_secs(5));
 
 /// Why a daemon did not answer as it should.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,7 @@ use problem::{Problem, Problems};
 mod check_section;
 mod config_errors;
 mod document;
-mod duration;
+pub mod duration;
 mod field;
 mod file_rules;
 mod node_section;

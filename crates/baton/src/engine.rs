@@ -1,7 +1,7 @@
 //! The thread that must be on time: it owns the virtual routers, their sockets and their one timer, and waits for
 //! nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use host::reconciler::KernelEvent;
 use monotonic::Instant;
 use node::config::Config;
 use node::link::LinkEvent;
+use node::name::RouterName;
 use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use node::status::RoutersStatus;
 use tokio::sync::{mpsc, watch};
@@ -29,6 +30,18 @@ const STATUS_AGE: Duration = Duration::from_secs(1);
 pub enum EngineCommand {
     /// Go on with this configuration.
     Reload(Arc<Config>),
+    /// Hand these over and stay away, until then or until told otherwise.
+    Pass {
+        /// Which.
+        routers: BTreeSet<RouterName>,
+        /// Until when.
+        until: Option<Instant>,
+    },
+    /// Stay away no longer.
+    Return {
+        /// Which.
+        routers: BTreeSet<RouterName>,
+    },
     /// Hand everything over and end.
     Shutdown,
 }
@@ -151,6 +164,12 @@ impl Engine {
                 self.handle(RoutersInput::Reload(config));
                 self.sockets.follow(&self.routers, &self.journal);
             }
+            Wake::Command(EngineCommand::Pass { routers, until }) => {
+                self.handle(RoutersInput::Pass { routers, until });
+            }
+            Wake::Command(EngineCommand::Return { routers }) => {
+                self.handle(RoutersInput::Return { routers });
+            }
             Wake::Command(EngineCommand::Shutdown) => self.handle(RoutersInput::Shutdown),
         }
         if self.routers.next_deadline().is_some_and(|deadline| deadline <= now()) {
@@ -164,6 +183,11 @@ impl Engine {
         let mut outputs = Vec::new();
         sockets
             .receive(|datagram| outputs.append(&mut routers.handle(RoutersInput::Datagram(datagram), now())));
+        // A successor advertises before it announces.
+        sockets.receive_announcements(|interface, address| {
+            let announced = RoutersInput::AddressAnnounced { interface: interface.clone(), address };
+            outputs.append(&mut routers.handle(announced, now()));
+        });
         self.carry_out(outputs);
     }
 
@@ -191,6 +215,7 @@ impl Engine {
                 }
                 RoutersOutput::Report(report) => {
                     self.journal.tell(report);
+                    self.sockets.follow_successions(&self.routers, &self.journal);
                     self.publish_at = Instant::START;
                 }
                 RoutersOutput::Exit => self.course = Course::Ended,

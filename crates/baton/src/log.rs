@@ -28,6 +28,22 @@ pub fn write(report: &Report) {
         Report::BecameBackup { router, cause } => {
             info!(event = "became_backup", virtual_router = %router, reason = backup_reason(*cause), "{router} is a Backup: {cause}");
         }
+        Report::HandingOver { router, reason } => {
+            info!(event = "handing_over", virtual_router = %router, reason = reason.reason(), "{router} is handed over, {reason}: this node serves until its successor does");
+        }
+        Report::HandedOver { router, to, took } => {
+            let milliseconds = took.as_secs_f64() * 1e3;
+            info!(event = "handed_over", virtual_router = %router, peer = %to, milliseconds = milliseconds, "{to} serves {router} after {milliseconds:.1} ms");
+        }
+        Report::NobodyTookOver { router } => {
+            warn!(event = "nobody_took_over", virtual_router = %router, "{router} was released and nobody took over");
+        }
+        Report::StaysAway { router } => {
+            info!(event = "stays_away", virtual_router = %router, "{router} was passed on: this node prefers others, whatever their priority");
+        }
+        Report::ComesBack { router } => {
+            info!(event = "comes_back", virtual_router = %router, "this node competes for {router} by its priority again");
+        }
         Report::RouterStopped { router } => {
             info!(event = "router_stopped", virtual_router = %router, "{router} takes part no longer");
         }
@@ -113,6 +129,7 @@ fn active_reason(cause: BecomeActiveCause) -> &'static str {
         BecomeActiveCause::ActiveDown => "active_down",
         BecomeActiveCause::ActiveReleased => "active_released",
         BecomeActiveCause::Preempting => "preempting",
+        BecomeActiveCause::NobodyTookOver => "nobody_took_over",
     }
 }
 

@@ -14,6 +14,7 @@ mod desire;
 mod engine;
 mod journal;
 mod log;
+mod passing;
 mod rehearse;
 mod run;
 mod sockets;
@@ -23,6 +24,7 @@ mod view;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use host::reconciler;
@@ -34,6 +36,7 @@ use crate::api::Reloaded;
 use crate::cli::{Cli, Command, Place};
 use crate::client::ClientError;
 use crate::config_file::{Colour, ConfigErrors, ConfigFile};
+use crate::passing::{Fate, Passed, Released};
 use crate::rehearse::RehearseError;
 use crate::run::RunError;
 use crate::view::NodeView;
@@ -87,6 +90,14 @@ fn execute(place: &Place, command: Command) -> Result<(), CommandError> {
                 _ => changes.iter().for_each(|change| println!("{change}")),
             }
         }
+        Command::Pass { name, time } => {
+            let passed = ask(&place.socket, Method::POST, &pass_path(&name, time))?;
+            report_passing(&passed, &name)?;
+        }
+        Command::Release { name } => {
+            let Released { virtual_routers } = ask(&place.socket, Method::POST, &format!("/release/{name}"))?;
+            println!("back by its priority: {}", virtual_routers.join(", "));
+        }
         Command::Rehearse { file } => rehearse::rehearse(&file)?,
         Command::Clean => {
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
@@ -96,6 +107,32 @@ fn execute(place: &Place, command: Command) -> Result<(), CommandError> {
                 return Err(CommandError::Refused(refusal.reason.clone()));
             }
         }
+    }
+    Ok(())
+}
+
+fn pass_path(name: &str, time: Option<Duration>) -> String {
+    match time {
+        Some(time) => format!("/pass/{name}?for={}ms", time.as_millis()),
+        None => format!("/pass/{name}"),
+    }
+}
+
+fn report_passing(passed: &Passed, name: &str) -> Result<(), CommandError> {
+    for (router, fate) in &passed.virtual_routers {
+        match fate {
+            Fate::HandedOver { to, node, milliseconds } => {
+                let node = node.as_ref().map(|node| format!("{node}, ")).unwrap_or_default();
+                println!("{router}: {node}{to} serves after {milliseconds:.1} ms");
+            }
+            Fate::NotActive => println!("{router}: was not Active here, and stays away"),
+            Fate::NobodyTookOver => println!("{router}: nobody took over, this node goes on"),
+        }
+    }
+    if passed.virtual_routers.values().all(|fate| matches!(fate, Fate::NobodyTookOver)) {
+        return Err(CommandError::Refused(format!(
+            "Nobody took {name} over: is another node up and a Backup?"
+        )));
     }
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Duration;
 
 use host::clock::now;
+use host::neighbour_socket::NeighbourSocket;
 use host::vrrp_socket::{self, Batch, Reception, VrrpSocket};
 use monotonic::Instant;
 use node::link::LinkEvent;
@@ -28,6 +30,8 @@ const FAILURE_SILENCE: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub struct Sockets {
     open: BTreeMap<Segment, VrrpSocket>,
+    /// Where a virtual router that hands over waits for its successor's announcement.
+    successions: BTreeMap<Segment, NeighbourSocket>,
     indices: BTreeMap<InterfaceName, u32>,
     batch: Batch,
     failures_told: BTreeMap<InterfaceName, Instant>,
@@ -65,12 +69,43 @@ impl Sockets {
         }
     }
 
+    /// Listens for other nodes' announcements where a virtual router hands over, and nowhere else.
+    pub fn follow_successions(&mut self, routers: &Routers, journal: &Journal) {
+        let segments = routers.succession_segments();
+        let Self { successions, indices, .. } = self;
+        successions.retain(|segment, _| segments.contains(segment));
+        for segment in segments {
+            let Some(index) = indices.get(&segment.interface) else { continue };
+            if successions.contains_key(&segment) {
+                continue;
+            }
+            match NeighbourSocket::open(&segment.interface, *index, segment.family) {
+                Ok(socket) => {
+                    successions.insert(segment, socket);
+                }
+                // The successor's advertisement tells of it too, a little later.
+                Err(error) => {
+                    let reason = format!("Announcements of {segment} cannot be heard: {error}");
+                    journal.tell(Report::ListeningFailed { interface: segment.interface, reason });
+                }
+            }
+        }
+    }
+
+    /// Hands over what others have announced.
+    pub fn receive_announcements(&mut self, mut hear: impl FnMut(&InterfaceName, IpAddr)) {
+        self.successions
+            .retain(|segment, socket| socket.receive(|address| hear(&segment.interface, address)).is_ok());
+    }
+
     /// Waits until a packet can be received; for ever while no socket is open. Cancel safe.
     pub async fn readable(&self) {
         poll_fn(|context| {
             // Every socket is asked, so that each knows whom to wake.
             let ready = self.open.values().filter(|socket| socket.poll_readable(context).is_ready()).count();
-            if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
+            let successions = self.successions.values();
+            let heard = successions.filter(|socket| socket.poll_readable(context).is_ready()).count();
+            if ready + heard > 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

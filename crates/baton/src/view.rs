@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,8 @@ use monotonic::Instant;
 use node::name::NodeName;
 use node::reconciliation::IpvsAvailability;
 use node::status::{
-    PoolsStatus, RealServerState, RealServerStatus, RouterStatus, RoutersStatus, ServerState, ServerStatus,
+    HandOver, HandOverOutcome, PoolsStatus, RealServerState, RealServerStatus, RouterStatus, RoutersStatus,
+    ServerState, ServerStatus,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,56 @@ pub struct RouterView {
     pub refused: BTreeMap<String, u64>,
     pub became_active: u64,
     pub addresses_restored: u64,
+    /// Set while it prefers other nodes after it was passed on.
+    pub away: Option<AwayView>,
+    /// The last planned hand-over.
+    pub hand_over: Option<HandOverView>,
+}
+
+/// How long a virtual router prefers other nodes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AwayView {
+    /// Until it is released if left out.
+    pub until: Option<Timestamp>,
+}
+
+/// One planned hand-over.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandOverView {
+    pub since: Timestamp,
+    #[serde(flatten)]
+    pub outcome: HandOverOutcomeView,
+}
+
+/// What came of a planned hand-over.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum HandOverOutcomeView {
+    /// Nobody serves yet but this node.
+    Underway,
+    /// Another node serves.
+    HandedOver {
+        /// Its address.
+        to: IpAddr,
+        /// How long that took.
+        milliseconds: f64,
+    },
+    /// Nobody claimed the role.
+    NobodyTookOver,
+}
+
+impl HandOverView {
+    /// Puts a hand-over into the view's terms.
+    pub fn new(hand_over: HandOver, calendar: Calendar) -> Self {
+        let outcome = match hand_over.outcome {
+            HandOverOutcome::Underway => HandOverOutcomeView::Underway,
+            HandOverOutcome::To { peer, took } => {
+                HandOverOutcomeView::HandedOver { to: peer, milliseconds: took.as_secs_f64() * 1e3 }
+            }
+            HandOverOutcome::Nobody => HandOverOutcomeView::NobodyTookOver,
+        };
+        Self { since: calendar.time(hand_over.since), outcome }
+    }
 }
 
 /// One virtual server.
@@ -134,6 +186,8 @@ impl RouterView {
             refused: router.refusals.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             became_active: router.counters.became_active,
             addresses_restored: router.counters.addresses_restored,
+            away: router.away.map(|away| AwayView { until: away.until.map(|until| calendar.time(until)) }),
+            hand_over: router.hand_over.map(|hand_over| HandOverView::new(hand_over, calendar)),
         }
     }
 }
@@ -186,7 +240,14 @@ impl fmt::Display for NodeView {
         let mut routers = Table::new(["virtual router", "state", "priority", "since", "reason"]);
         for (name, router) in &self.virtual_routers {
             let priority = router.priority.to_string();
-            routers.row([name, &router.state, &priority, &short(router.since), &router.reason]);
+            let reason = match &router.away {
+                None => router.reason.clone(),
+                Some(AwayView { until: None }) => format!("{}; stays away until released", router.reason),
+                Some(AwayView { until: Some(until) }) => {
+                    format!("{}; stays away until {}", router.reason, short(*until))
+                }
+            };
+            routers.row([name, &router.state, &priority, &short(router.since), &reason]);
         }
         write!(formatter, "\n{routers}")?;
         if self.virtual_servers.is_empty() {

@@ -61,7 +61,27 @@ pub enum Fault {
     },
 }
 
+/// Whether a virtual router that cannot take part can still say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// It can advertise: an Active hands over.
+    Kept,
+    /// It cannot.
+    Lost,
+}
+
 impl Fault {
+    /// Tells whether advertisements can still be sent.
+    pub const fn voice(&self) -> Voice {
+        match self {
+            Self::InterfaceMissing { .. }
+            | Self::InterfaceDown { .. }
+            | Self::NoSource { .. }
+            | Self::SourceMissing { .. } => Voice::Lost,
+            Self::AddressForeign { .. } | Self::AddressRefused { .. } | Self::SyncGroup { .. } => Voice::Kept,
+        }
+    }
+
     /// Returns the stable word for the reason.
     pub const fn reason(&self) -> &'static str {
         match self {

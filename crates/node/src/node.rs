@@ -3,6 +3,8 @@
 //! The daemon runs [`Routers`] and [`Pools`] on threads of their own; here they stand side by side, for the simulator
 //! and as the one place that shows the whole.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use monotonic::Instant;
@@ -10,6 +12,7 @@ use monotonic::Instant;
 use crate::config::Config;
 use crate::host_state::Wanted;
 use crate::link::LinkEvent;
+use crate::name::{InterfaceName, RouterName};
 use crate::pools::{Outcome, Pools, PoolsInput, PoolsOutput, ProbeId, ProbeRequest};
 use crate::reception::Datagram;
 use crate::reconciliation::Reconciliation;
@@ -39,7 +42,26 @@ pub enum Input<'a> {
     Reconciled(Reconciliation),
     /// Another configuration holds from now on.
     Reload(Arc<Config>),
-    /// Hand everything over and end.
+    /// Somebody else announced an address to the neighbours.
+    AddressAnnounced {
+        /// Where it was announced.
+        interface: InterfaceName,
+        /// What was announced.
+        address: IpAddr,
+    },
+    /// Hand virtual routers over, with all that moves together with them, and stay away.
+    Pass {
+        /// Which.
+        routers: BTreeSet<RouterName>,
+        /// When to come back; when told to if left out.
+        until: Option<Instant>,
+    },
+    /// Come back after [`Self::Pass`].
+    Return {
+        /// Which, with all that moves together with them.
+        routers: BTreeSet<RouterName>,
+    },
+    /// Hand everything over and end; at once if it was said before.
     Shutdown,
 }
 
@@ -101,6 +123,11 @@ impl Node {
             Input::Reload(config) => {
                 (Some(RoutersInput::Reload(Arc::clone(&config))), Some(PoolsInput::Reload(config)))
             }
+            Input::AddressAnnounced { interface, address } => {
+                (Some(RoutersInput::AddressAnnounced { interface, address }), None)
+            }
+            Input::Pass { routers, until } => (Some(RoutersInput::Pass { routers, until }), None),
+            Input::Return { routers } => (Some(RoutersInput::Return { routers }), None),
             Input::Shutdown => (Some(RoutersInput::Shutdown), None),
         };
         let from_routers = to_routers.map(|input| self.routers.handle(input, now)).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Every event that an operator may see, each with its cause. Their names and fields are stable: monitoring relies on
 //! them.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,6 +13,38 @@ use crate::fault::Fault;
 use crate::name::{InterfaceName, RouterName, ServerName};
 use crate::plan::Change;
 use crate::reception::Rejection;
+
+/// Why a virtual router hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandOverReason {
+    /// The daemon ends.
+    Stop,
+    /// An operator passed it on.
+    Pass,
+    /// It cannot take part any more, but can still say so.
+    Fault(Fault),
+}
+
+impl HandOverReason {
+    /// Returns the stable word for it.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Pass => "pass",
+            Self::Fault(fault) => fault.reason(),
+        }
+    }
+}
+
+impl fmt::Display for HandOverReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stop => formatter.write_str("since the daemon ends"),
+            Self::Pass => formatter.write_str("since it was passed on"),
+            Self::Fault(fault) => write!(formatter, "since {fault}"),
+        }
+    }
+}
 
 /// Something that happened and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +62,37 @@ pub enum Report {
         router: RouterName,
         /// Why.
         cause: BecomeBackupCause,
+    },
+    /// A virtual router releases the role and serves until its successor does.
+    HandingOver {
+        /// The virtual router.
+        router: RouterName,
+        /// Why.
+        reason: HandOverReason,
+    },
+    /// The successor of a virtual router serves.
+    HandedOver {
+        /// The virtual router.
+        router: RouterName,
+        /// The successor's address.
+        to: IpAddr,
+        /// How long that took.
+        took: Duration,
+    },
+    /// A virtual router released the role and no other node claimed it.
+    NobodyTookOver {
+        /// The virtual router.
+        router: RouterName,
+    },
+    /// A virtual router was passed on and prefers other nodes from now on.
+    StaysAway {
+        /// The virtual router.
+        router: RouterName,
+    },
+    /// A virtual router that was passed on competes by its priority again.
+    ComesBack {
+        /// The virtual router.
+        router: RouterName,
     },
     /// A virtual router takes part no longer.
     RouterStopped {

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod group;
+mod handing_over;
 mod hearing;
 mod holding;
 mod member;
@@ -48,7 +49,26 @@ pub enum RoutersInput<'a> {
     Reconciled(Reconciliation),
     /// Another configuration holds from now on.
     Reload(Arc<Config>),
-    /// Hand everything over and end.
+    /// Somebody else announced an address to the neighbours.
+    AddressAnnounced {
+        /// Where it was announced.
+        interface: InterfaceName,
+        /// What was announced.
+        address: IpAddr,
+    },
+    /// Hand virtual routers over, with all that moves together with them, and stay away.
+    Pass {
+        /// Which.
+        routers: BTreeSet<RouterName>,
+        /// When to come back; when told to if left out.
+        until: Option<Instant>,
+    },
+    /// Come back after [`Self::Pass`].
+    Return {
+        /// Which, with all that moves together with them.
+        routers: BTreeSet<RouterName>,
+    },
+    /// Hand everything over and end; at once if it was said before.
     Shutdown,
 }
 
@@ -123,6 +143,8 @@ enum RolesAge {
 enum Phase {
     Waiting,
     Running,
+    /// What was Active hands over.
+    Stopping,
     Stopped,
 }
 
@@ -136,6 +158,8 @@ enum Timer {
     Patience(RouterName),
     /// The end of the penalty for it.
     Penalty(RouterName),
+    /// The end of staying away.
+    Away(RouterName),
 }
 
 impl Routers {
@@ -176,6 +200,13 @@ impl Routers {
         self.members.values().map(Member::segment).collect()
     }
 
+    /// Returns where it is to be heard whether somebody else announces addresses: those of a virtual router that hands
+    /// over.
+    pub fn succession_segments(&self) -> BTreeSet<Segment> {
+        let leaving = self.members.values().filter(|member| member.is_leaving());
+        leaving.flat_map(Member::announced_segments).collect()
+    }
+
     /// Returns what an operator sees of the virtual routers.
     pub fn status(&self) -> RoutersStatus {
         let virtual_routers =
@@ -197,6 +228,11 @@ impl Routers {
             RoutersInput::Link(event) => self.follow_link(event, now, &mut outputs),
             RoutersInput::Reconciled(reconciliation) => self.reconciled(reconciliation, now, &mut outputs),
             RoutersInput::Reload(config) => self.reload(config, now, &mut outputs),
+            RoutersInput::AddressAnnounced { interface, address } => {
+                self.hear_announcement(&interface, address, now, &mut outputs);
+            }
+            RoutersInput::Pass { routers, until } => self.pass(&routers, until, now, &mut outputs),
+            RoutersInput::Return { routers } => self.come_back(&routers, now, &mut outputs),
             RoutersInput::Shutdown => self.shut_down(now, &mut outputs),
         }
         self.publish_roles(now, &mut outputs);
@@ -207,11 +243,7 @@ impl Routers {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Router(name) => self.step(&name, RouterEvent::Deadline, now, outputs),
-                Timer::Group(group) => {
-                    for name in self.groups.members(&group) {
-                        self.step(&name, RouterEvent::Deadline, now, outputs);
-                    }
-                }
+                Timer::Group(group) => self.fire_group(&group, now, outputs),
                 Timer::Patience(name) => {
                     if let Some(refused) = self.refused.get_mut(&name) {
                         refused.consequence = Consequence::Penalty;
@@ -223,6 +255,7 @@ impl Routers {
                     self.refused.remove(&name);
                     self.evaluate(&name, now, outputs);
                 }
+                Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
             }
         }
         // A role that was given up just now is announced no more.
@@ -281,24 +314,19 @@ impl Routers {
         }
         self.roles_age = RolesAge::Stale;
         self.config = config;
+        let names: Vec<_> = self.members.keys().cloned().collect();
+        for name in names {
+            self.set_timers(&name);
+        }
     }
 
     fn forget(&mut self, name: &RouterName) {
         self.members.remove(name);
         self.refused.remove(name);
         for timer in
-            [Timer::Router(name.clone()), Timer::Patience(name.clone()), Timer::Penalty(name.clone())]
+            [Timer::Router, Timer::Patience, Timer::Penalty, Timer::Away].map(|timer| timer(name.clone()))
         {
             self.timers.set(timer, None);
         }
-    }
-
-    fn shut_down(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
-        self.phase = Phase::Stopped;
-        let names: Vec<_> = self.members.keys().cloned().collect();
-        for name in names {
-            self.stop(&name, Standing::Idle, now, outputs);
-        }
-        outputs.push(RoutersOutput::Exit);
     }
 }

@@ -1,7 +1,8 @@
 //! What an operator sees of a node at one moment.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use monotonic::Instant;
 use virtual_server::service::{ServiceKey, Weight};
@@ -45,6 +46,42 @@ pub struct RouterStatus {
     pub counters: RouterCounters,
     /// How many packets were refused, by reason.
     pub refusals: BTreeMap<&'static str, u64>,
+    /// Set while it stays away after it was passed on.
+    pub away: Option<Away>,
+    /// The last time that it handed over since the daemon started.
+    pub hand_over: Option<HandOver>,
+}
+
+/// How long a virtual router prefers other nodes, whatever their priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// Until then; until it is told to come back if left out.
+    pub until: Option<Instant>,
+}
+
+/// One planned hand-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandOver {
+    /// When it began.
+    pub since: Instant,
+    /// What came of it.
+    pub outcome: HandOverOutcome,
+}
+
+/// What came of a planned hand-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOverOutcome {
+    /// Nobody serves yet but this node.
+    Underway,
+    /// Another node serves.
+    To {
+        /// Its address.
+        peer: IpAddr,
+        /// How long that took.
+        took: Duration,
+    },
+    /// Nobody claimed the role.
+    Nobody,
 }
 
 /// Where a virtual router stands, as an operator sees it.
@@ -56,6 +93,8 @@ pub enum RouterState {
     Backup,
     /// It is the Active.
     Active,
+    /// It has released the role and serves until its successor does.
+    Leaving,
     /// It cannot take part.
     Fault,
 }
@@ -65,7 +104,8 @@ impl RouterState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Initialize => "initialize",
-            Self::Backup => "backup",
+            // It is not Active any more, and what asks for the state knows four of them; the reason says the rest.
+            Self::Backup | Self::Leaving => "backup",
             Self::Active => "active",
             Self::Fault => "fault",
         }

@@ -5,17 +5,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pnet::packet::Packet;
-use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
+use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPacket};
 use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet::packet::icmpv6::ndp::{
     MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvert, NeighborAdvertFlags,
+    NeighborAdvertPacket,
 };
 use pnet::packet::icmpv6::{self, Icmpv6Code, Icmpv6Packet, Icmpv6Types};
 use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet::util::MacAddr;
 
-use crate::identity::MacAddress;
+use crate::identity::{Family, MacAddress};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: MacAddr = MacAddr(0x33, 0x33, 0x00, 0x00, 0x00, 0x01);
@@ -33,6 +34,19 @@ pub fn frame(address: IpAddr, mac: MacAddress) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => gratuitous_arp(address, mac),
         IpAddr::V6(address) => unsolicited_neighbour_advertisement(address, mac),
+    }
+}
+
+/// Returns the address of which a packet says that its sender has it: ARP for IPv4, `ICMPv6` for IPv6, each from its first
+/// octet on.
+pub fn announced(family: Family, packet: &[u8]) -> Option<IpAddr> {
+    match family {
+        Family::V4 => Some(ArpPacket::new(packet)?.get_sender_proto_addr().into()),
+        Family::V6 => {
+            let packet = NeighborAdvertPacket::new(packet)?;
+            let is_advertisement = packet.get_icmpv6_type() == Icmpv6Types::NeighborAdvert;
+            is_advertisement.then(|| packet.get_target_addr().into())
+        }
     }
 }
 
@@ -138,5 +152,22 @@ mod tests {
         assert_eq!(frame[78..], [2, 1, 0x02, 0, 0, 0, 0, 0x0B]);
         let message = Icmpv6Packet::new(&frame[54..]).unwrap();
         assert_eq!(message.get_checksum(), icmpv6::checksum(&message, &address, &ALL_NODES));
+    }
+
+    #[test]
+    fn what_is_announced_is_understood() {
+        let mac = MacAddress([2, 0, 0, 0, 0, 11]);
+        let v4 = IpAddr::from([10, 77, 0, 50]);
+        assert_eq!(announced(Family::V4, &frame(v4, mac)[ETHERNET_OCTETS..]), Some(v4));
+        let v6 = IpAddr::from([0xFD77, 0, 0, 0, 0, 0, 0, 0x50]);
+        assert_eq!(announced(Family::V6, &frame(v6, mac)[ETHERNET_OCTETS + IPV6_OCTETS..]), Some(v6));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_says_something_else_announces_nothing() {
+        assert_eq!(announced(Family::V4, &[0; 27]), None);
+        let solicitation = [135; 24];
+        assert_eq!(announced(Family::V6, &solicitation), None);
+        assert_eq!(announced(Family::V6, &[136; 8]), None);
     }
 }

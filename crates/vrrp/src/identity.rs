@@ -120,6 +120,8 @@ pub struct Priority(u8);
 impl Priority {
     /// Said by an Active that stops; never configured.
     pub const RELEASE: Self = Self(0);
+    /// The lowest that can be configured.
+    pub const LOWEST: Self = Self(1);
     /// The default of a Backup.
     pub const DEFAULT: Self = Self(100);
     /// The owner of the addresses.

@@ -14,6 +14,7 @@
 
 mod advertisement;
 pub mod announcement;
+mod cause;
 mod identity;
 mod router;
 mod timing;
@@ -21,9 +22,10 @@ mod timing;
 pub use advertisement::{
     Advertisement, ChecksumStyle, MULTICAST_V4, MULTICAST_V6, PROTOCOL, ParseError, Received, multicast_group,
 };
+pub use cause::{BecomeActiveCause, BecomeBackupCause};
 pub use identity::{Family, MacAddress, OutOfRange, Priority, Version, Vrid};
 pub use router::{
-    BecomeActiveCause, BecomeBackupCause, Parameters, Preemption, RouterAction, RouterEvent, State,
+    AfterLeaving, HandOverStage, Heirs, Parameters, Preemption, RouterAction, RouterEvent, State, Statement,
     VirtualRouter,
 };
 pub use timing::Centiseconds;

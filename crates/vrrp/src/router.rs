@@ -15,13 +15,20 @@
 //!   |               |<----------------------|               |
 //!   +---------------+                       +---------------+
 //! ```
+//!
+//! An Active that hands over is, until its successor serves, in a fourth state of ours: it has released the role and
+//! advertises no more, but still holds the addresses.
 
-use std::fmt;
+mod event;
+mod leaving;
 use std::net::IpAddr;
 
 use monotonic::Instant;
 
+pub use self::event::{RouterAction, RouterEvent, Statement};
+pub use self::leaving::{AfterLeaving, HandOverStage, Heirs};
 use crate::advertisement::Advertisement;
+use crate::cause::{BecomeActiveCause, BecomeBackupCause};
 use crate::identity::{Priority, Version, Vrid};
 use crate::timing::Centiseconds;
 
@@ -73,96 +80,12 @@ pub enum State {
         /// `Adver_Timer`: when it advertises next.
         advertise_at: Instant,
     },
-}
-
-/// What can happen to a virtual router.
-#[derive(Clone, Copy, Debug)]
-pub enum RouterEvent<'a> {
-    /// It may take part from now on.
-    Startup,
-    /// It takes part no longer.
-    Shutdown,
-    /// It gives the role up and goes on as a Backup.
-    Release,
-    /// [`VirtualRouter::next_deadline`] has come, perhaps long ago.
-    Deadline,
-    /// It heard an advertisement that passed every check of
-    /// [RFC 9568, section 7.1](https://www.rfc-editor.org/rfc/rfc9568#section-7.1).
-    Heard {
-        /// What was said.
-        advertisement: &'a Advertisement,
-        /// Who said it.
-        from: IpAddr,
-    },
-}
-
-/// Why a virtual router became Active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BecomeActiveCause {
-    /// It owns the addresses.
-    Owner,
-    /// No Active was heard for three intervals and the skew time.
-    ActiveDown,
-    /// The Active said that it leaves.
-    ActiveReleased,
-    /// Only Actives of lower priority were heard, and it may preempt.
-    Preempting,
-}
-
-/// Why a virtual router became a Backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BecomeBackupCause {
-    /// It has just started.
-    Started,
-    /// It heard an Active of higher priority, or of the same priority with a greater address.
-    Outranked {
-        /// That Active's address.
-        by: IpAddr,
-        /// That Active's priority.
-        priority: Priority,
-    },
-    /// It was told to give the role up.
-    Released,
-}
-
-impl fmt::Display for BecomeActiveCause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Owner => "it owns the addresses",
-            Self::ActiveDown => "no Active was heard for three intervals and the skew time",
-            Self::ActiveReleased => "the Active released the role",
-            Self::Preempting => "only Actives of lower priority were heard",
-        })
-    }
-}
-
-impl fmt::Display for BecomeBackupCause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started => formatter.write_str("it has just started"),
-            Self::Outranked { by, priority } => write!(formatter, "{by} is Active with priority {priority}"),
-            Self::Released => formatter.write_str("it released the role"),
-        }
-    }
-}
-
-/// What a virtual router wants done, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouterAction {
-    /// Send [`VirtualRouter::advertisement`] with this priority.
-    Advertise(Priority),
-    /// It has become Active: take the addresses and announce them.
-    BecameActive(BecomeActiveCause),
-    /// It has become a Backup: leave the addresses, if it held them.
-    BecameBackup(BecomeBackupCause),
-    /// It has left the election: leave the addresses, if it held them.
-    BecameInitialize,
-    /// While Active it heard another Active that has to yield to it, or one that leaves.
-    Contested {
-        /// That Active's address.
-        by: IpAddr,
-        /// That Active's priority, [`Priority::RELEASE`] when it leaves.
-        priority: Priority,
+    /// It has released the role and goes on serving until its successor does.
+    Leaving {
+        /// How far the hand-over is.
+        stage: HandOverStage,
+        /// What it becomes afterwards.
+        then: AfterLeaving,
     },
 }
 
@@ -204,12 +127,25 @@ impl VirtualRouter {
             State::Initialize => None,
             State::Backup { active_down_at, .. } => Some(active_down_at),
             State::Active { advertise_at } => Some(advertise_at),
+            State::Leaving { stage: HandOverStage::Offered { give_up_at }, .. } => Some(give_up_at),
+            State::Leaving { stage: HandOverStage::Claimed { served_at, .. }, .. } => Some(served_at),
         }
     }
 
-    /// Returns what it says with this priority.
-    pub fn advertisement(&self, priority: Priority) -> Advertisement {
-        let Parameters { vrid, version, interval, ref addresses, .. } = self.parameters;
+    /// Returns what it says as the Active.
+    pub fn claim(&self) -> Statement {
+        Statement { priority: self.parameters.priority, interval: self.parameters.interval }
+    }
+
+    /// Returns what it says when it leaves without waiting for a successor.
+    pub fn release(&self) -> Statement {
+        Statement { priority: Priority::RELEASE, interval: self.parameters.interval }
+    }
+
+    /// Returns the advertisement of a statement.
+    pub fn advertisement(&self, statement: Statement) -> Advertisement {
+        let Statement { priority, interval } = statement;
+        let Parameters { vrid, version, ref addresses, .. } = self.parameters;
         Advertisement { version, vrid, priority, interval, addresses: addresses.clone() }
     }
 
@@ -226,43 +162,99 @@ impl VirtualRouter {
                 State::Initialize,
                 RouterEvent::Shutdown
                 | RouterEvent::Release
+                | RouterEvent::HandOver { .. }
+                | RouterEvent::GroupReleased { .. }
+                | RouterEvent::AddressesAnnounced
                 | RouterEvent::Deadline
                 | RouterEvent::Heard { .. },
             ) => Vec::new(),
 
             // RFC 9568, section 6.4.2
-            (State::Backup { .. }, RouterEvent::Shutdown) => {
-                self.state = State::Initialize;
-                vec![RouterAction::BecameInitialize]
-            }
+            (
+                State::Backup { .. },
+                RouterEvent::Shutdown | RouterEvent::HandOver { then: AfterLeaving::Initialize, .. },
+            ) => self.become_initialize(),
             (State::Backup { active_down_at, .. }, RouterEvent::Deadline) if active_down_at <= now => {
                 self.become_active(self.take_over_cause(), now)
             }
             (State::Backup { learned, active_down_at }, RouterEvent::Heard { advertisement, .. }) => {
                 self.hear_as_backup(advertisement, learned, active_down_at, now)
             }
-            (State::Backup { .. }, RouterEvent::Startup | RouterEvent::Release | RouterEvent::Deadline) => {
+            (State::Backup { learned, active_down_at }, RouterEvent::GroupReleased { interval }) => {
+                self.hear_release(learned, learned.min(interval), active_down_at, now);
                 Vec::new()
             }
+            (
+                State::Backup { .. },
+                RouterEvent::Startup
+                | RouterEvent::Release
+                | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
+                | RouterEvent::AddressesAnnounced
+                | RouterEvent::Deadline,
+            ) => Vec::new(),
 
             // RFC 9568, section 6.4.3
             (State::Active { .. }, RouterEvent::Shutdown) => {
-                self.state = State::Initialize;
-                vec![RouterAction::Advertise(Priority::RELEASE), RouterAction::BecameInitialize]
+                let release = RouterAction::Advertise(self.release());
+                [release].into_iter().chain(self.become_initialize()).collect()
             }
             (State::Active { .. }, RouterEvent::Release) => {
-                let mut actions = vec![RouterAction::Advertise(Priority::RELEASE)];
-                actions.append(&mut self.become_backup(BecomeBackupCause::Released, now));
-                actions
+                let release = RouterAction::Advertise(self.release());
+                [release].into_iter().chain(self.become_backup(BecomeBackupCause::Released, now)).collect()
             }
+            (State::Active { .. }, RouterEvent::HandOver { heirs, then }) => self.leave(heirs, then, now),
             (State::Active { advertise_at }, RouterEvent::Deadline) if advertise_at <= now => {
                 self.state = State::Active { advertise_at: self.next_advertisement(now) };
-                vec![RouterAction::Advertise(self.parameters.priority)]
+                vec![RouterAction::Advertise(self.claim())]
             }
             (State::Active { advertise_at }, RouterEvent::Heard { advertisement, from }) => {
                 self.hear_as_active(advertisement, from, advertise_at, now)
             }
-            (State::Active { .. }, RouterEvent::Startup | RouterEvent::Deadline) => Vec::new(),
+            (
+                State::Active { .. },
+                RouterEvent::Startup
+                | RouterEvent::GroupReleased { .. }
+                | RouterEvent::AddressesAnnounced
+                | RouterEvent::Deadline,
+            ) => Vec::new(),
+
+            // Ours: the role is released, the addresses are still held.
+            (State::Leaving { .. }, RouterEvent::Shutdown) => self.become_initialize(),
+            (State::Leaving { then, .. }, RouterEvent::Release) => self.end_leaving(then, now),
+            // Who is to end does, even if it was to go on as a Backup before.
+            (State::Leaving { stage, .. }, RouterEvent::HandOver { then: AfterLeaving::Initialize, .. }) => {
+                self.state = State::Leaving { stage, then: AfterLeaving::Initialize };
+                Vec::new()
+            }
+            (
+                State::Leaving { stage: HandOverStage::Offered { .. }, then },
+                RouterEvent::Heard { advertisement, from },
+            ) if advertisement.priority != Priority::RELEASE => {
+                let stage = HandOverStage::Claimed { by: from, served_at: now + self.succession_time() };
+                self.state = State::Leaving { stage, then };
+                Vec::new()
+            }
+            (
+                State::Leaving { stage: HandOverStage::Claimed { by, .. }, then },
+                RouterEvent::AddressesAnnounced,
+            ) => self.be_succeeded(by, then, now),
+            (
+                State::Leaving { stage: HandOverStage::Claimed { by, served_at }, then },
+                RouterEvent::Deadline,
+            ) if served_at <= now => self.be_succeeded(by, then, now),
+            (
+                State::Leaving { stage: HandOverStage::Offered { give_up_at }, then },
+                RouterEvent::Deadline,
+            ) if give_up_at <= now => self.find_nobody(then, now),
+            (
+                State::Leaving { .. },
+                RouterEvent::Startup
+                | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
+                | RouterEvent::GroupReleased { .. }
+                | RouterEvent::AddressesAnnounced
+                | RouterEvent::Heard { .. }
+                | RouterEvent::Deadline,
+            ) => Vec::new(),
         }
     }
 
@@ -286,6 +278,7 @@ impl VirtualRouter {
             State::Active { advertise_at } => {
                 *advertise_at = (*advertise_at).min(now.next_on_grid(self.parameters.interval.duration()));
             }
+            State::Leaving { .. } => {}
         }
     }
 
@@ -308,12 +301,17 @@ impl VirtualRouter {
     fn become_active(&mut self, cause: BecomeActiveCause, now: Instant) -> Vec<RouterAction> {
         self.state = State::Active { advertise_at: self.next_advertisement(now) };
         self.last_heard = LastHeard::Nothing;
-        vec![RouterAction::Advertise(self.parameters.priority), RouterAction::BecameActive(cause)]
+        vec![RouterAction::Advertise(self.claim()), RouterAction::BecameActive(cause)]
     }
 
     fn become_backup(&mut self, cause: BecomeBackupCause, now: Instant) -> Vec<RouterAction> {
         self.watch(self.parameters.interval, now);
         vec![RouterAction::BecameBackup(cause)]
+    }
+
+    fn become_initialize(&mut self) -> Vec<RouterAction> {
+        self.state = State::Initialize;
+        vec![RouterAction::BecameInitialize]
     }
 
     /// Starts `Active_Down_Timer` anew for an Active of this interval.
@@ -331,15 +329,7 @@ impl VirtualRouter {
         now: Instant,
     ) -> Vec<RouterAction> {
         if heard.priority == Priority::RELEASE {
-            let skew = learned.skew(self.parameters.version, self.parameters.priority);
-            // A second release, or one that comes late, must not lengthen the wait.
-            let active_down_at = if self.last_heard == LastHeard::Release {
-                active_down_at.min(now + skew)
-            } else {
-                now + skew
-            };
-            self.state = State::Backup { learned, active_down_at };
-            self.last_heard = LastHeard::Release;
+            self.hear_release(learned, learned, active_down_at, now);
         } else if self.parameters.preemption == Preemption::Refused
             || heard.priority >= self.parameters.priority
         {
@@ -348,6 +338,21 @@ impl VirtualRouter {
             self.last_heard = LastHeard::Lower;
         }
         Vec::new()
+    }
+
+    fn hear_release(
+        &mut self,
+        learned: Centiseconds,
+        interval: Centiseconds,
+        active_down_at: Instant,
+        now: Instant,
+    ) {
+        let claim_at = now + interval.skew(self.parameters.version, self.parameters.priority);
+        // A second release, or one that comes late, must not lengthen the wait.
+        let active_down_at =
+            if self.last_heard == LastHeard::Release { active_down_at.min(claim_at) } else { claim_at };
+        self.state = State::Backup { learned, active_down_at };
+        self.last_heard = LastHeard::Release;
     }
 
     fn hear_as_active(
@@ -368,12 +373,11 @@ impl VirtualRouter {
             let cause = BecomeBackupCause::Outranked { by: from, priority: heard.priority };
             // Where a split heals, the winner may not know yet that neighbours were told of another Active, and tells
             // them anew when it hears of one. A node that slept past its own advertisement has nothing to say.
-            let last_word =
-                (now <= advertise_at).then_some(RouterAction::Advertise(self.parameters.priority));
+            let last_word = (now <= advertise_at).then_some(RouterAction::Advertise(self.claim()));
             return last_word.into_iter().chain([RouterAction::BecameBackup(cause)]).collect();
         }
         vec![
-            RouterAction::Advertise(self.parameters.priority),
+            RouterAction::Advertise(self.claim()),
             RouterAction::Contested { by: from, priority: heard.priority },
         ]
     }

@@ -11,7 +11,7 @@ use vrrp::Priority;
 
 use super::{Broken, ensure};
 use crate::kernel::Kernel;
-use crate::scene::{Scene, Standing};
+use crate::scene::{Absence, Scene, Standing};
 use crate::site::{
     NodeIndex, ROUTER_LIMIT, RouterIndex, node_name, router_name, router_named, router_of_vrid,
 };
@@ -153,6 +153,7 @@ pub fn reports_tell_every_change(
             RouterState::Initialize => Standing::Out,
             RouterState::Backup => Standing::Backup,
             RouterState::Active => Standing::Active,
+            RouterState::Leaving => Standing::Leaving,
             RouterState::Fault => Standing::Fault,
         };
         let told = scene.standing(node, router_named(name));
@@ -222,6 +223,8 @@ pub fn standing_told(report: &Report) -> Option<(RouterIndex, Standing)> {
         (router, Standing::Active)
     } else if let Report::BecameBackup { router, .. } = report {
         (router, Standing::Backup)
+    } else if let Report::HandingOver { router, .. } = report {
+        (router, Standing::Leaving)
     } else if let Report::RouterStopped { router } = report {
         (router, Standing::Out)
     } else if let Report::RouterFaulted { router, .. } = report {
@@ -230,6 +233,17 @@ pub fn standing_told(report: &Report) -> Option<(RouterIndex, Standing)> {
         return None;
     };
     Some((router_named(router), standing))
+}
+
+/// Returns which virtual router a report is about and whether it prefers others from now on, when that is what it tells.
+pub fn absence_told(report: &Report) -> Option<(RouterIndex, Absence)> {
+    if let Report::StaysAway { router } = report {
+        Some((router_named(router), Absence::Begins))
+    } else if let Report::ComesBack { router } = report {
+        Some((router_named(router), Absence::Ends))
+    } else {
+        None
+    }
 }
 
 /// Returns which virtual router an advertisement is about and the priority in it.

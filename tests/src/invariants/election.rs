@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use monotonic::Instant;
 use node::report::Report;
-use vrrp::Preemption;
 
 use super::{Broken, ensure};
 use crate::network::Network;
@@ -67,10 +66,9 @@ pub fn quiet_means_one_best_active(
         });
     };
     let priority = scene.seat(active, router).priority;
-    let better = clique.iter().find(|node| {
-        let seat = scene.seat(*node, router);
-        seat.priority > priority && seat.preemption == Preemption::Allowed
-    });
+    let better = clique
+        .iter()
+        .find(|node| scene.seat(*node, router).priority > priority && scene.preempts(*node, router));
     ensure!(
         quiet_means_one_best_active,
         better.is_none(),
@@ -133,6 +131,26 @@ pub fn a_group_moves_together(node: NodeIndex, scene: &Scene) -> Result<(), Brok
         apart.is_none(),
         "{} is Active in a part of its sync group only",
         node_name(node)
+    );
+    Ok(())
+}
+
+/// Whoever hands over is succeeded, or finds that nobody wants the role.
+///
+/// # Errors
+/// [`Broken`] with how long it has been at it.
+pub fn a_hand_over_comes_to_an_end(
+    node: NodeIndex,
+    router: RouterIndex,
+    age: Duration,
+    limit: Duration,
+) -> Result<(), Broken> {
+    ensure!(
+        a_hand_over_comes_to_an_end,
+        age <= limit,
+        "{} hands {} over for {age:?}, more than {limit:?}",
+        node_name(node),
+        router_name(router)
     );
     Ok(())
 }

@@ -73,7 +73,8 @@ pub fn nothing_else_is_wanted_unsaid(known: &Wanted, newest: &Wanted) -> Result<
     Ok(())
 }
 
-/// Once the kernel is settled it holds the addresses of the virtual routers that are Active on this node and no others,
+/// Once the kernel is settled it holds the addresses of the virtual routers that are Active on this node or hand over,
+/// and no others,
 /// and the tables that follow them say of each real server what its checks said.
 ///
 /// # Errors
@@ -84,7 +85,10 @@ pub fn the_host_holds_what_is_active_and_fit(
     book: &HealthBook,
     held: &HostState,
 ) -> Result<(), Broken> {
-    let is_active = |router: RouterIndex| scene.standing(node, router) == Standing::Active;
+    let is_active = |router: RouterIndex| match scene.standing(node, router) {
+        Standing::Active | Standing::Leaving => true,
+        Standing::Out | Standing::Backup | Standing::Fault => false,
+    };
     let addresses: BTreeSet<_> = scene
         .site
         .router_indices()
@@ -101,7 +105,7 @@ pub fn the_host_holds_what_is_active_and_fit(
     let Some(service) = &scene.site.service else { return Ok(()) };
     let is_here = match service.follow {
         SiteFollow::Always => true,
-        SiteFollow::Routers => is_active(RouterIndex(0)),
+        SiteFollow::Routers => scene.together_with(RouterIndex(0)).any(is_active),
     };
     let tables: Vec<&BTreeMap<SocketAddr, Destination>> =
         held.services.values().map(|service| &service.destinations).collect();

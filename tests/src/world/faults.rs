@@ -1,8 +1,10 @@
 //! Does to a world what its schedule says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use node::link::LinkEvent;
+use node::name::RouterName;
 use node::{Input, Node};
 use vrrp::Version;
 
@@ -15,8 +17,8 @@ use crate::kernel::Temper;
 use crate::machine::Daemon;
 use crate::network::{Quality, Road};
 use crate::referee::End;
-use crate::scene::{Presence, Standing};
-use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name};
+use crate::scene::{Absence, Presence, Standing};
+use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name, router_name};
 
 impl World {
     pub(super) fn suffer(&mut self, fault: Fault) -> Result<(), Broken> {
@@ -40,6 +42,8 @@ impl World {
             | Fault::Theft(..)
             | Fault::Temper(_, Temper::Obliging)
             | Fault::Pace(..)
+            | Fault::Pass(..)
+            | Fault::Return(_)
             | Fault::Reload(..) => {}
         }
         match fault {
@@ -103,6 +107,30 @@ impl World {
                 Ok(())
             }
             Fault::Reload(node, reload) => self.reload(node, reload),
+            Fault::Pass(node, time) => {
+                let until = time.map(|time| self.machines[node.0].local(self.now) + time);
+                self.command(node, fault, Input::Pass { routers: self.every_router(), until })
+            }
+            Fault::Return(node) => self.command(node, fault, Input::Return { routers: self.every_router() }),
+        }
+    }
+
+    fn every_router(&self) -> BTreeSet<RouterName> {
+        self.referee.scene.site.router_indices().map(router_name).collect()
+    }
+
+    /// Hands an operator's command to a daemon that runs; one that is paused gets it when it goes on.
+    fn command(&mut self, node: NodeIndex, fault: Fault, input: Input<'_>) -> Result<(), Broken> {
+        match &mut self.machines[node.0].daemon {
+            Daemon::Running(_) => {
+                self.referee.disturb_node(node, self.now);
+                self.feed(node, input)
+            }
+            Daemon::Paused(_, backlog) => {
+                backlog.push(Event::Fault(fault));
+                Ok(())
+            }
+            Daemon::Absent | Daemon::Leaving => Ok(()),
         }
     }
 
@@ -117,6 +145,9 @@ impl World {
         machine.daemon =
             Daemon::Running(Box::new(Node::new(Arc::clone(&machine.config), machine.local(self.now))));
         self.referee.scene.set_presence(node, Presence::Running);
+        for router in self.referee.scene.site.router_indices() {
+            self.referee.scene.set_away(node, router, Absence::Ends);
+        }
         self.referee.disturb_node(node, self.now);
         for segment in self.referee.scene.site.segments() {
             self.tell_link(node, segment)?;

@@ -11,7 +11,7 @@ use super::{Event, Life, Packet, World};
 use crate::invariants::{self, Broken};
 use crate::machine::{Daemon, Machine};
 use crate::network::Fate;
-use crate::scene::Presence;
+use crate::scene::{Presence, Standing};
 use crate::site::{
     Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address, segment_of,
     unicast_address,
@@ -116,6 +116,22 @@ impl World {
         let Announcement { address, count, .. } = announcement;
         self.trace.note(Detail::Story, node, self.now, || format!("announces {address}, {count} times"));
         self.referee.hear_announcement(node, address, self.now);
+        let segment = segment_of(&address.interface);
+        let scene = &self.referee.scene;
+        // Nobody else listens.
+        let listens = |to: &NodeIndex| {
+            *to != node
+                && scene.site.router_indices().any(|router| scene.standing(*to, router) == Standing::Leaving)
+        };
+        let listeners: Vec<_> = scene.site.node_indices().filter(listens).collect();
+        for to in listeners {
+            match self.network.carry(segment, node, to, &mut self.dice, self.now) {
+                Fate::Lost => {}
+                Fate::Once(at) | Fate::Twice(at, _) => {
+                    self.queue.put(at, Event::AnnouncementArrival { to, segment, address: address.address });
+                }
+            }
+        }
     }
 
     fn ask(&mut self, node: NodeIndex, request: &ProbeRequest) {

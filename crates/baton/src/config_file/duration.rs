@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// Why a text is no time.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum DurationError {
+pub enum DurationError {
     /// There is no number in front.
     #[error("there is no number in front")]
     NoNumber,
@@ -25,7 +25,7 @@ pub(super) enum DurationError {
 ///
 /// # Errors
 /// [`DurationError`] when it is no such text.
-pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
+pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let unit_start = text.find(|character: char| !character.is_ascii_digit() && character != '.');
     let (number, unit) = text.split_at(unit_start.unwrap_or(text.len()));
     let unit = unit.trim_start();

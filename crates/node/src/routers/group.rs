@@ -1,13 +1,14 @@
 //! Sync groups: virtual routers that are all Active on this node or none is.
 //!
 //! A member whose timer ran out waits as a Backup until the timer of every other member that is a Backup has run out
-//! too; then they claim together. One that has to yield makes the others release, and one that cannot take part keeps
-//! the others from it.
+//! too; then they claim together. The release of one member's Active counts for all of them. One that has to yield makes
+//! the others release, and one that cannot take part keeps the others from it. Members that hand over and are not
+//! succeeded go on together, unless a part of them is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use monotonic::Instant;
-use vrrp::State;
+use vrrp::{HandOverStage, State};
 
 use super::member::Member;
 use crate::name::{GroupName, RouterName};
@@ -42,17 +43,34 @@ impl Groups {
         }
     }
 
-    /// Returns when the last of the group's waiting members may claim, with which all of them do.
-    pub(super) fn claim_at(
+    /// Returns when the group has something to do together: when the last of its waiting members may claim, with which
+    /// all of them do, or when nobody wants any more what it hands over.
+    pub(super) fn next_deadline(
         &self,
         group: &GroupName,
         members: &BTreeMap<RouterName, Member>,
     ) -> Option<Instant> {
-        let states = self.members.get(group)?.iter().map(|name| members.get(name).and_then(Member::state));
+        let states = || {
+            let names = self.members.get(group).into_iter().flatten();
+            names.map(|name| members.get(name).and_then(Member::state))
+        };
+        let given_up = states().filter_map(|state| match state {
+            Some(State::Leaving { stage: HandOverStage::Offered { give_up_at }, .. }) => Some(give_up_at),
+            Some(
+                State::Leaving { stage: HandOverStage::Claimed { .. }, .. }
+                | State::Initialize
+                | State::Backup { .. }
+                | State::Active { .. },
+            )
+            | None => None,
+        });
+        if let Some(last) = given_up.max() {
+            return Some(last);
+        }
         let mut claim = None;
-        for state in states {
+        for state in states() {
             match state? {
-                State::Initialize => return None,
+                State::Initialize | State::Leaving { .. } => return None,
                 State::Backup { active_down_at, .. } => claim = claim.max(Some(active_down_at)),
                 State::Active { .. } => {}
             }

@@ -39,7 +39,10 @@ impl Routers {
                         from,
                     }));
                 }
+                // One that hands over names a short interval once.
+                let before = member.heard_interval.replace(advertisement.interval);
                 if advertisement.interval != member.config.interval
+                    && before == Some(advertisement.interval)
                     && advertisement.priority != Priority::RELEASE
                     && self.told.lets_through((Some(name.clone()), segment, "interval_differs"), now)
                 {
@@ -51,6 +54,12 @@ impl Routers {
                     }));
                 }
                 self.step(&name, RouterEvent::Heard { advertisement: &advertisement, from }, now, outputs);
+                if advertisement.priority == Priority::RELEASE {
+                    let interval = advertisement.interval;
+                    for other in self.groups.together_with(&name).into_iter().filter(|other| *other != name) {
+                        self.step(&other, RouterEvent::GroupReleased { interval }, now, outputs);
+                    }
+                }
             }
             Err(rejection) => {
                 *member.refusals.entry(rejection.reason()).or_default() += 1;

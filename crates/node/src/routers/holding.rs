@@ -120,10 +120,11 @@ impl Routers {
         if std::mem::replace(&mut self.roles_age, RolesAge::Fresh) == RolesAge::Fresh {
             return;
         }
-        let active = || self.members.iter().filter(|(_, member)| member.is_active());
-        let roles = active().map(|(name, member)| (name.clone(), self.taken_addresses(member)));
+        let holding = self.members.iter().filter(|(_, member)| member.is_active() || member.is_leaving());
+        let roles = holding.map(|(name, member)| (name.clone(), self.taken_addresses(member)));
         let roles = Roles(roles.collect());
-        let announced: Vec<_> = active().flat_map(|(_, member)| self.announced(member)).collect();
+        let active = self.members.values().filter(|member| member.is_active());
+        let announced: Vec<_> = active.flat_map(|member| self.announced(member)).collect();
         if roles != *self.roles {
             self.roles = Arc::new(roles);
             outputs.push(RoutersOutput::RolesChanged);

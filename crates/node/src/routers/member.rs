@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use monotonic::Instant;
-use vrrp::{Parameters, Priority, RouterAction, RouterEvent, State, VirtualRouter, multicast_group};
+use vrrp::{
+    Centiseconds, Family, HandOverStage, Parameters, Preemption, RouterAction, RouterEvent, State, Statement,
+    VirtualRouter, multicast_group,
+};
 
 use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::Fault;
 use crate::name::GroupName;
-use crate::status::{RouterCounters, RouterState, RouterStatus};
+use crate::status::{Away, HandOver, RouterCounters, RouterState, RouterStatus};
 
 /// One virtual router of this node.
 #[derive(Clone, Debug)]
@@ -23,6 +26,12 @@ pub(super) struct Member {
     pub(super) reason: String,
     pub(super) counters: RouterCounters,
     pub(super) refusals: BTreeMap<&'static str, u64>,
+    /// The interval in the last advertisement that was heard.
+    pub(super) heard_interval: Option<Centiseconds>,
+    /// Set while others are preferred, whatever their priority.
+    pub(super) away: Option<Away>,
+    /// The last time that it handed over.
+    pub(super) hand_over: Option<HandOver>,
     /// What it sends while it is Active, made once and sent many times.
     ready: Vec<Transmission>,
 }
@@ -48,6 +57,9 @@ impl Member {
             reason: "not started yet".to_owned(),
             counters: RouterCounters::default(),
             refusals: BTreeMap::new(),
+            heard_interval: None,
+            away: None,
+            hand_over: None,
             ready: Vec::new(),
         }
     }
@@ -58,7 +70,7 @@ impl Member {
 
     /// Enters the election with this source, or takes over a changed configuration or source while in it.
     pub(super) fn run(&mut self, source: IpAddr, now: Instant) -> Vec<RouterAction> {
-        let parameters = parameters(&self.config, source);
+        let parameters = self.parameters(source);
         match &mut self.standing {
             Standing::Running(machine) if *machine.parameters() == parameters => Vec::new(),
             Standing::Running(machine) => {
@@ -71,6 +83,14 @@ impl Member {
                 self.ready.clear();
                 self.handle(RouterEvent::Startup, now)
             }
+        }
+    }
+
+    /// Has the state machine hear of what has changed here.
+    pub(super) fn reconfigure(&mut self, now: Instant) {
+        if let Standing::Running(machine) = &self.standing {
+            let source = machine.parameters().source;
+            let _ = self.run(source, now);
         }
     }
 
@@ -106,14 +126,40 @@ impl Member {
         matches!(self.state(), Some(State::Active { .. }))
     }
 
-    /// Returns what to send for one advertisement of this priority.
-    pub(super) fn transmissions(&mut self, priority: Priority) -> Vec<Transmission> {
+    /// Tells whether it has released the role and still serves.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.state(), Some(State::Leaving { .. }))
+    }
+
+    /// Tells whether its next deadline is its own even in a sync group.
+    pub(super) fn moves_alone(&self) -> bool {
+        match self.state() {
+            Some(State::Active { .. } | State::Leaving { stage: HandOverStage::Claimed { .. }, .. }) => true,
+            Some(
+                State::Initialize
+                | State::Backup { .. }
+                | State::Leaving { stage: HandOverStage::Offered { .. }, .. },
+            )
+            | None => false,
+        }
+    }
+
+    /// Returns where its addresses are announced.
+    pub(super) fn announced_segments(&self) -> impl Iterator<Item = Segment> {
+        self.config.all_addresses().map(|address| Segment {
+            interface: address.interface.clone(),
+            family: Family::of(address.address),
+        })
+    }
+
+    /// Returns what to send for one advertisement of this statement.
+    pub(super) fn transmissions(&mut self, statement: Statement) -> Vec<Transmission> {
         let Standing::Running(machine) = &self.standing else { return Vec::new() };
-        if priority != self.config.priority {
-            return transmissions(&self.config, machine, priority);
+        if statement != machine.claim() {
+            return transmissions(&self.config, machine, statement);
         }
         if self.ready.is_empty() {
-            self.ready = transmissions(&self.config, machine, priority);
+            self.ready = transmissions(&self.config, machine, statement);
         }
         self.ready.clone()
     }
@@ -126,6 +172,7 @@ impl Member {
                 State::Initialize => RouterState::Initialize,
                 State::Backup { .. } => RouterState::Backup,
                 State::Active { .. } => RouterState::Active,
+                State::Leaving { .. } => RouterState::Leaving,
             },
         };
         RouterStatus {
@@ -139,28 +186,34 @@ impl Member {
             addresses: self.config.all_addresses().cloned().collect(),
             counters: self.counters,
             refusals: self.refusals.clone(),
+            away: self.away,
+            hand_over: self.hand_over,
         }
     }
-}
 
-fn parameters(config: &VirtualRouterConfig, source: IpAddr) -> Parameters {
-    Parameters {
-        vrid: config.vrid,
-        version: config.version,
-        priority: config.priority,
-        interval: config.interval,
-        preemption: config.preemption,
-        source,
-        addresses: config.addresses.iter().map(|address| address.address).collect(),
+    fn parameters(&self, source: IpAddr) -> Parameters {
+        let config = &self.config;
+        Parameters {
+            vrid: config.vrid,
+            version: config.version,
+            priority: config.priority,
+            interval: config.interval,
+            preemption: match self.away {
+                Some(Away { .. }) => Preemption::Refused,
+                None => config.preemption,
+            },
+            source,
+            addresses: config.addresses.iter().map(|address| address.address).collect(),
+        }
     }
 }
 
 fn transmissions(
     config: &VirtualRouterConfig,
     machine: &VirtualRouter,
-    priority: Priority,
+    statement: Statement,
 ) -> Vec<Transmission> {
-    let advertisement = machine.advertisement(priority);
+    let advertisement = machine.advertisement(statement);
     let source = machine.parameters().source;
     let to = |destination| Transmission {
         interface: config.interface.clone(),

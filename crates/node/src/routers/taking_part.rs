@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use monotonic::Instant;
-use vrrp::{BecomeBackupCause, Priority, RouterAction, RouterEvent};
+use vrrp::{BecomeBackupCause, Priority, RouterAction, RouterEvent, State};
 
 use super::member::Standing;
 use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
-use crate::fault::Fault;
+use crate::fault::{Fault, Voice};
 use crate::name::RouterName;
-use crate::report::Report;
+use crate::report::{HandOverReason, Report};
 
 impl Routers {
     pub(super) fn evaluate_all(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
@@ -23,7 +23,7 @@ impl Routers {
     pub(super) fn evaluate(&mut self, name: &RouterName, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         match self.phase {
             Phase::Running => {}
-            Phase::Waiting | Phase::Stopped => return,
+            Phase::Waiting | Phase::Stopping | Phase::Stopped => return,
         }
         let together: Vec<_> = self
             .groups
@@ -68,6 +68,13 @@ impl Routers {
         if matches!(&member.standing, Standing::Faulted(standing) if *standing == fault) {
             return;
         }
+        match fault.voice() {
+            Voice::Kept if member.is_leaving() => return self.end_with_the_hand_over(name, now, outputs),
+            Voice::Kept if member.is_active() => {
+                return self.hand_over(name, HandOverReason::Fault(fault), now, outputs);
+            }
+            Voice::Kept | Voice::Lost => {}
+        }
         (member.since, member.reason) = (now, fault.to_string());
         outputs.push(RoutersOutput::Report(Report::RouterFaulted {
             router: name.clone(),
@@ -87,6 +94,9 @@ impl Routers {
         let Some(member) = self.members.get_mut(name) else { return };
         let actions = member.handle(event, now);
         self.follow_up(name, actions, now, outputs);
+        if matches!(self.members[name].state(), Some(State::Initialize)) {
+            self.has_left(name, now, outputs);
+        }
     }
 
     pub(super) fn stop(
@@ -102,11 +112,11 @@ impl Routers {
         self.follow_up(name, actions, now, outputs);
         let member = self.members.get_mut(name).expect("a member that stops stays one");
         match (&member.standing, &standing) {
-            (Standing::Running(_), Standing::Idle) => {
+            (Standing::Running(_) | Standing::Faulted(_), Standing::Idle) => {
                 (member.since, member.reason) = (now, "stopped".to_owned());
                 outputs.push(RoutersOutput::Report(Report::RouterStopped { router: name.clone() }));
             }
-            (Standing::Running(_) | Standing::Idle | Standing::Faulted(_), _) => {}
+            (Standing::Idle, _) | (_, Standing::Running(_) | Standing::Faulted(_)) => {}
         }
         member.standing = standing;
         self.set_timers(name);
@@ -132,8 +142,8 @@ impl Routers {
         for action in actions {
             let member = self.members.get_mut(name).expect("only members act");
             match action {
-                RouterAction::Advertise(priority) => {
-                    let transmissions = member.transmissions(priority);
+                RouterAction::Advertise(statement) => {
+                    let transmissions = member.transmissions(statement);
                     member.counters.advertisements_sent += 1;
                     outputs.extend(transmissions.into_iter().map(RoutersOutput::Send));
                 }
@@ -142,14 +152,24 @@ impl Routers {
                     (member.since, member.reason) = (now, cause.to_string());
                     member.counters.became_active += 1;
                     outputs.push(RoutersOutput::Report(Report::BecameActive { router: name.clone(), cause }));
+                    self.end_absence(name, now, outputs);
                 }
                 RouterAction::BecameBackup(cause) => {
                     (member.since, member.reason) = (now, cause.to_string());
-                    yields |= cause != BecomeBackupCause::Started;
+                    yields |= match cause {
+                        BecomeBackupCause::Outranked { .. } => true,
+                        BecomeBackupCause::Started | BecomeBackupCause::Released => false,
+                    };
                     self.end_patience(name);
                     outputs.push(RoutersOutput::Report(Report::BecameBackup { router: name.clone(), cause }));
                 }
                 RouterAction::BecameInitialize => self.end_patience(name),
+                RouterAction::BecameLeaving => {
+                    member.since = now;
+                    self.end_patience(name);
+                }
+                RouterAction::HandedOver { to } => self.handed_over(name, to, now, outputs),
+                RouterAction::NobodyTookOver => self.found_nobody(name, now, outputs),
                 RouterAction::Contested { by, priority } => {
                     let key = (Some(name.clone()), member.segment(), "dual_active");
                     // Whoever was just taken over from may still say so once.
@@ -175,18 +195,18 @@ impl Routers {
         }
     }
 
-    fn set_timers(&mut self, name: &RouterName) {
+    pub(super) fn set_timers(&mut self, name: &RouterName) {
         let Some(member) = self.members.get(name) else { return };
         let own = match &member.standing {
-            Standing::Running(machine) if member.group.is_none() || member.is_active() => {
+            Standing::Running(machine) if member.group.is_none() || member.moves_alone() => {
                 machine.next_deadline()
             }
             Standing::Running(_) | Standing::Idle | Standing::Faulted(_) => None,
         };
         self.timers.set(Timer::Router(name.clone()), own);
         if let Some(group) = member.group.clone() {
-            let claim = self.groups.claim_at(&group, &self.members);
-            self.timers.set(Timer::Group(group), claim);
+            let deadline = self.groups.next_deadline(&group, &self.members);
+            self.timers.set(Timer::Group(group), deadline);
         }
     }
 }

@@ -1,3 +1,5 @@
+mod handing_over;
+
 use std::time::Duration;
 
 use vrrp::{
@@ -317,7 +319,9 @@ fn a_version_2_interval_that_differs_is_refused_and_a_version_3_one_is_learnt_an
         let mut routers =
             started(config(&[("web", VirtualRouterConfig { version, ..virtual_router(51, 50) })], &[]));
         let said = Advertisement { version, interval: Centiseconds::new(200), ..advertisement(51, 200) };
-        let outputs = hear(&mut routers, &said, at(10));
+        let first = hear(&mut routers, &said, at(10));
+        assert!(!reports(&first).iter().any(|report| matches!(report, Report::IntervalDiffers { .. })));
+        let outputs = hear(&mut routers, &said, at(20));
         let learnt = matches!(reports(&outputs)[..], [Report::IntervalDiffers { .. }]);
         assert_eq!(
             (routers.status().virtual_routers["web"].refusals.contains_key("interval"), learnt),
@@ -427,6 +431,8 @@ fn an_active_whose_address_the_kernel_keeps_refusing_gives_the_role_up_and_tries
     let _ = routers.handle(RoutersInput::Reconciled(refused), at(6_000));
     let outputs = run_until(&mut routers, at(7_000));
     assert_eq!(sent(&outputs).last(), Some(&Priority::RELEASE));
+    assert_eq!(state(&routers, "web"), RouterState::Leaving, "somebody else may want it");
+    let _ = run_until(&mut routers, at(8_100));
     assert_eq!(state(&routers, "web"), RouterState::Fault);
     let _ = run_until(&mut routers, at(36_999));
     assert_eq!(state(&routers, "web"), RouterState::Fault);
@@ -489,14 +495,4 @@ fn a_reload_touches_only_what_differs() {
     assert_eq!((state(&routers, "web"), state(&routers, "new")), (RouterState::Active, RouterState::Backup));
     assert_eq!(routers.roles().0[&router("web")].len(), 2);
     assert!(!routers.status().virtual_routers.contains_key("old"));
-}
-
-#[test]
-fn a_shutdown_says_goodbye_and_wants_nothing_any_more() {
-    let mut routers = pair();
-    let _ = run_until(&mut routers, at(3_700));
-    let outputs = routers.handle(RoutersInput::Shutdown, at(3_750));
-    assert_eq!(sent(&outputs), [Priority::RELEASE; 2]);
-    assert!(routers.roles().0.is_empty() && outputs.contains(&RoutersOutput::Exit));
-    assert_eq!(routers.next_deadline().filter(|deadline| *deadline < at(60_000)), None);
 }

@@ -1,0 +1,112 @@
+//! The planned hand-over: the role is released, the addresses are held until the successor has them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use monotonic::Instant;
+
+use super::{Parameters, RouterAction, State, Statement, VirtualRouter};
+use crate::cause::{BecomeActiveCause, BecomeBackupCause};
+use crate::identity::{Priority, Version};
+use crate::timing::Centiseconds;
+
+/// How long after a successor's first advertisement it has certainly taken the addresses, where its gratuitous ARP or
+/// neighbour advertisement is not seen.
+const SUCCESSION_TIME: Duration = Duration::from_millis(50);
+
+/// How much longer than the skew time a successor may take to be heard.
+const SUCCESSION_MARGIN: Duration = Duration::from_millis(100);
+
+/// The interval that the last advertisements name, so that the skew time of whoever hears them is short.
+const HAND_OVER_TO_ONE: Centiseconds = Centiseconds::new(1);
+/// The same where several Backups have to stay apart by their skew times.
+const HAND_OVER_TO_SEVERAL: Centiseconds = Centiseconds::new(10);
+
+/// How far a hand-over is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOverStage {
+    /// Nobody has claimed the role yet.
+    Offered {
+        /// When it is clear that nobody will.
+        give_up_at: Instant,
+    },
+    /// A successor advertises.
+    Claimed {
+        /// Its address.
+        by: IpAddr,
+        /// When it has certainly taken the addresses.
+        served_at: Instant,
+    },
+}
+
+/// What a virtual router becomes when it has handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterLeaving {
+    /// A Backup; the Active again when nobody takes over.
+    Backup,
+    /// It takes part no longer, whether somebody takes over or not.
+    Initialize,
+}
+
+/// How many other nodes may take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heirs {
+    /// One: whatever its priority, it may claim at once.
+    One,
+    /// Several, or an unknown number: they have to claim in the order of their priorities.
+    Several,
+}
+
+impl VirtualRouter {
+    /// Returns what it says, one after the other, to hand over.
+    ///
+    /// A Backup that hears a release waits for its skew time, a part of the interval that it has learnt
+    /// ([RFC 9568, section 6.4.2](https://www.rfc-editor.org/rfc/rfc9568#section-6.4.2)). So an ordinary advertisement
+    /// of a short interval comes before it. Version 2 knows no such thing.
+    pub fn hand_over(&self, heirs: Heirs) -> Vec<Statement> {
+        let interval = self.parameters.interval.min(match heirs {
+            Heirs::One => HAND_OVER_TO_ONE,
+            Heirs::Several => HAND_OVER_TO_SEVERAL,
+        });
+        match self.parameters.version {
+            Version::V2 => vec![self.release()],
+            Version::V3 => {
+                vec![Statement { interval, ..self.claim() }, Statement { interval, ..self.release() }]
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, heirs: Heirs, then: AfterLeaving, now: Instant) -> Vec<RouterAction> {
+        // A Backup that missed the short interval waits for the skew time of the ordinary one.
+        let Parameters { version, interval, .. } = self.parameters;
+        let give_up_at = now + interval.skew(version, Priority::LOWEST) + SUCCESSION_MARGIN;
+        self.state = State::Leaving { stage: HandOverStage::Offered { give_up_at }, then };
+        let words = self.hand_over(heirs).into_iter().map(RouterAction::Advertise);
+        words.chain([RouterAction::BecameLeaving]).collect()
+    }
+
+    /// No longer than an interval: so long two may hold the addresses in any case.
+    pub(super) fn succession_time(&self) -> Duration {
+        SUCCESSION_TIME.min(self.parameters.interval.duration())
+    }
+
+    pub(super) fn be_succeeded(&mut self, to: IpAddr, then: AfterLeaving, now: Instant) -> Vec<RouterAction> {
+        [RouterAction::HandedOver { to }].into_iter().chain(self.end_leaving(then, now)).collect()
+    }
+
+    pub(super) fn find_nobody(&mut self, then: AfterLeaving, now: Instant) -> Vec<RouterAction> {
+        let mut actions = vec![RouterAction::NobodyTookOver];
+        actions.append(&mut match then {
+            AfterLeaving::Backup => self.become_active(BecomeActiveCause::NobodyTookOver, now),
+            AfterLeaving::Initialize => self.become_initialize(),
+        });
+        actions
+    }
+
+    pub(super) fn end_leaving(&mut self, then: AfterLeaving, now: Instant) -> Vec<RouterAction> {
+        match then {
+            AfterLeaving::Backup => self.become_backup(BecomeBackupCause::Released, now),
+            AfterLeaving::Initialize => self.become_initialize(),
+        }
+    }
+}
