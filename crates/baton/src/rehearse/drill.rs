@@ -111,9 +111,7 @@ fn stop(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
     let successor = wait_for_successor(cast, &active)?;
     let seen = cast.observe(client, broken)?;
     cast.start_daemon(&active)?;
-    let view = cast.nodes.router(&successor, &cast.target.router);
-    let floor = view.interval.skew(view.version, view.priority);
-    Ok(Outcome::of_gap(Drill::Stop, successor.to_string(), &seen, floor))
+    Ok(Outcome::of_gap(Drill::Stop, successor.to_string(), &seen, Duration::ZERO))
 }
 
 fn fail_back(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {

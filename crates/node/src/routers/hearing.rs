@@ -39,10 +39,12 @@ impl Routers {
                         from,
                     }));
                 }
-                // One that hands over names a short interval once.
+                // One that hands over names a shorter interval, once.
                 let before = member.heard_interval.replace(advertisement.interval);
+                let is_meant =
+                    advertisement.interval > member.config.interval || before == Some(advertisement.interval);
                 if advertisement.interval != member.config.interval
-                    && before == Some(advertisement.interval)
+                    && is_meant
                     && advertisement.priority != Priority::RELEASE
                     && self.told.lets_through((Some(name.clone()), segment, "interval_differs"), now)
                 {
