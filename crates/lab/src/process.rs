@@ -1,6 +1,7 @@
 //! A daemon that runs inside a namespace.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -22,8 +23,7 @@ pub struct Process {
 impl Process {
     /// Starts a program in the namespace of the calling thread.
     pub(crate) fn start(name: String, command: &mut Command) -> Result<Self> {
-        let log = unused_path(&name);
-        let file = File::create(&log).map_err(Error::system(format!("create {}", log.display())))?;
+        let (log, file) = new_file(&name)?;
         let other = file.try_clone().map_err(Error::system(format!("open {} twice", log.display())))?;
         let child = Child::spawn(name, command.stdin(Stdio::null()).stdout(file).stderr(other))?;
         Ok(Self { child, log })
@@ -134,12 +134,18 @@ impl Drop for Process {
     }
 }
 
-/// A path in the temporary folder that no other process of this lab uses.
-fn unused_path(name: &str) -> PathBuf {
+/// A file in the temporary folder that nobody else has: others of this lab may look for one at the same time.
+fn new_file(name: &str) -> Result<(PathBuf, File)> {
     let folder = std::env::temp_dir();
-    let candidates = (0_u32..).map(|number| folder.join(format!("{name}-{number}.log")));
-    let mut unused = candidates.filter(|path| !path.exists());
-    unused.next().expect("there are more numbers than processes")
+    for number in 0_u32.. {
+        let path = folder.join(format!("{name}-{number}.log"));
+        match File::create_new(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::system(format!("create {}", path.display()))(error)),
+        }
+    }
+    unreachable!("there are more numbers than processes")
 }
 
 #[cfg(test)]
