@@ -5,11 +5,11 @@ mod web;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::timeline::{Fate, Probe, Timeline, answered_at};
+use crate::timeline::{Failure, Fate, PATIENCE, Probe, Timeline, answered_at};
 use crate::{Error, Namespace, Result, wait_until};
 
 /// Probes at a steady pace until it is stopped or dropped.
@@ -63,14 +63,15 @@ impl Prober {
         wait_until("An answer to the prober", limit, answered).map(drop)
     }
 
-    /// Stops probing and returns what was seen.
+    /// Stops probing, waits until each probe was answered or is lost, and returns what was seen.
     ///
     /// # Errors
     /// When the prober had to give up before.
     pub fn stop(mut self) -> Result<Timeline> {
-        let timeline = self.timeline();
-        self.end()?;
-        Ok(timeline)
+        let end = *self.record.last_word.get_or_init(Instant::now);
+        self.join()?;
+        let record = &self.record;
+        Ok(Timeline::new(record.started, end, record.interval, record.probes().clone()))
     }
 
     fn start(
@@ -82,7 +83,8 @@ impl Prober {
         let record = Arc::new(Record {
             started: Instant::now(),
             interval,
-            stopping: AtomicBool::new(false),
+            last_word: OnceLock::new(),
+            is_dropped: AtomicBool::new(false),
             probes: Mutex::default(),
         });
         let theirs = Arc::clone(&record);
@@ -90,8 +92,7 @@ impl Prober {
         Ok(Self { record, thread: Some(thread) })
     }
 
-    fn end(&mut self) -> Result<()> {
-        self.record.stopping.store(true, Ordering::Relaxed);
+    fn join(&mut self) -> Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?
     }
@@ -99,7 +100,8 @@ impl Prober {
 
 impl Drop for Prober {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        self.record.is_dropped.store(true, Ordering::Relaxed);
+        if let Err(error) = self.join() {
             eprintln!("lab: {error}");
         }
     }
@@ -110,13 +112,41 @@ impl Drop for Prober {
 struct Record {
     started: Instant,
     interval: Duration,
-    stopping: AtomicBool,
+    /// From when on nothing is sent any more.
+    last_word: OnceLock<Instant>,
+    is_dropped: AtomicBool,
     probes: Mutex<Vec<Probe>>,
 }
 
+/// What a prober's thread has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// To ask, and to hear answers.
+    Asking,
+    /// To hear the answers to what it asked.
+    Listening,
+    /// Nothing more.
+    Over,
+}
+
 impl Record {
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+    fn phase(&self, now: Instant) -> Phase {
+        if self.is_dropped.load(Ordering::Relaxed) {
+            return Phase::Over;
+        }
+        if self.last_word.get().is_none() {
+            return Phase::Asking;
+        }
+        let mut probes = self.probes();
+        let is_young = |probe: &Probe| now.saturating_duration_since(probe.sent) < PATIENCE;
+        let is_waiting = |probe: &Probe| matches!(probe.fate, Fate::Waiting);
+        if probes.iter().rev().take_while(|probe| is_young(probe)).any(is_waiting) {
+            return Phase::Listening;
+        }
+        for probe in probes.iter_mut().filter(|probe| is_waiting(probe)) {
+            probe.fate = Fate::Failed(Failure::TimedOut);
+        }
+        Phase::Over
     }
 
     /// Notes a probe and returns its number.

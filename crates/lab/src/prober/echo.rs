@@ -10,7 +10,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, ipproto, recv, send, socket_with,
 };
 
-use super::{Pace, Record, failed};
+use super::{Pace, Phase, Record, failed};
 use crate::Result;
 use crate::timeline::{Failure, Fate};
 
@@ -41,9 +41,14 @@ pub(super) fn probe(socket: &OwnedFd, target: IpAddr, record: &Record) -> Result
     };
     let mut connected = false;
     let mut pace = Pace::new(record);
-    while !record.is_stopping() {
+    loop {
         let now = Instant::now();
-        if pace.is_due(now) {
+        let is_due = pace.is_due(now);
+        let phase = record.phase(now);
+        if phase == Phase::Over {
+            return Ok(());
+        }
+        if phase == Phase::Asking && is_due {
             let number = record.sent(now);
             // Without a route there is nothing to connect to yet, but there may be later.
             connected = connected || connect(socket, &SocketAddr::new(target, 0)).is_ok();
@@ -57,7 +62,6 @@ pub(super) fn probe(socket: &OwnedFd, target: IpAddr, record: &Record) -> Result
             Err(error) => return Err(failed("wait for an echo reply")(error)),
         }
     }
-    Ok(())
 }
 
 /// Notes all answers that have come.

@@ -45,7 +45,19 @@ fn echo_sees_no_outage_where_there_is_none() {
     let seen = prober.stop().unwrap();
     assert_eq!((seen.lost(), seen.failures().len()), (0, 0), "{seen}");
     let answered = seen.probes().iter().filter(|probe| answered_at(&probe.fate).is_some()).count();
-    assert!(answered + 1 >= seen.sent(), "only the last one may be under way: {seen}");
+    assert_eq!(answered, seen.sent(), "{seen}");
+}
+
+#[test]
+fn what_was_asked_last_is_lost_too_when_no_answer_comes() {
+    let lab = Topology::standard(1, 0).build().unwrap();
+    let prober = Prober::echo(lab.namespace("client"), "10.77.0.11".parse().unwrap(), MS).unwrap();
+    prober.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let before = Instant::now();
+    let (_, back) = cut_off(&lab, "lb1", &prober, 20);
+    prober.wait_for_answer(back, LIMIT).unwrap();
+    let seen = prober.stop().unwrap().since(before);
+    assert!(seen.lost() >= 18, "{seen}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-use super::{Pace, Record, failed};
+use super::{Pace, Phase, Record, failed};
 use crate::Result;
 use crate::timeline::{Failure, Fate, PATIENCE};
 use crate::web_client::Answer;
@@ -32,9 +32,14 @@ pub(super) fn probe(target: SocketAddr, record: &Record) -> Result<()> {
     let question = format!("GET / HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
     let mut pace = Pace::new(record);
     let mut requests: Vec<Request> = Vec::new();
-    while !record.is_stopping() {
+    loop {
         let now = Instant::now();
-        if pace.is_due(now) {
+        let is_due = pace.is_due(now);
+        let phase = record.phase(now);
+        if phase == Phase::Over {
+            return Ok(());
+        }
+        if phase == Phase::Asking && is_due {
             let number = record.sent(now);
             match begin(target) {
                 Ok(stream) => {
@@ -65,7 +70,6 @@ pub(super) fn probe(target: SocketAddr, record: &Record) -> Result<()> {
             waiting
         });
     }
-    Ok(())
 }
 
 fn begin(target: SocketAddr) -> rustix::io::Result<TcpStream> {
