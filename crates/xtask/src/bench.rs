@@ -7,7 +7,9 @@ mod crash_outage;
 mod duty;
 mod error;
 mod full_table;
+mod group;
 mod guest;
+mod hand_over;
 mod idle;
 mod ipvs;
 mod keepalived;
@@ -27,67 +29,90 @@ use crate::step::{self, cargo};
 use contender::Programs;
 pub(crate) use error::BenchError;
 pub(crate) use guest::{GuestTask, run as run_guest};
-use guest::{Place, Wanted};
+use guest::{IpvsFigure, Place};
 use table::Row;
 
 /// Where Debian's package puts it.
 const KEEPALIVED: &str = "/usr/sbin/keepalived";
 
-/// What can be measured.
+/// What can be measured, in the order of the table: a variant here, and its [`Figure::way`], is all that one more needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Figure {
     /// The outage when the Active vanishes, at intervals of 1 s, 100 ms and 10 ms.
     CrashOutage,
+    /// What a planned hand-over costs, by a stop and by `baton pass`, at 1 s.
+    HandOver,
+    /// Processor time and memory with 255 virtual routers at 100 ms.
+    Idle,
     /// 10,000 real servers from nothing, in QEMU and User Mode Linux.
     FullTable,
     /// One changed weight among 10,000 real servers, in QEMU and User Mode Linux.
     OneWeight,
-    /// Processor time and memory with 255 virtual routers at 100 ms.
-    Idle,
     /// Inputs per second of the simulator.
     Simulator,
+}
+
+/// How a figure is measured.
+enum Way {
+    /// On the running kernel.
+    Here(fn(&Programs) -> Result<Vec<Row>, BenchError>),
+    /// On kernels that have IPVS, with all others of that kind.
+    WithIpvs(IpvsFigure),
+}
+
+impl Figure {
+    fn way(self) -> Way {
+        match self {
+            Self::CrashOutage => Way::Here(crash_outage::measure),
+            Self::HandOver => Way::Here(hand_over::measure),
+            Self::Idle => Way::Here(idle::measure),
+            Self::FullTable => Way::WithIpvs(IpvsFigure::FullTable),
+            Self::OneWeight => Way::WithIpvs(IpvsFigure::OneWeight),
+            Self::Simulator => Way::Here(|_| simulator::measure()),
+        }
+    }
 }
 
 /// Measures the figures, or all of them when none is named, and prints the table.
 pub(crate) fn run(figures: &[Figure]) -> Result<(), BenchError> {
     let all = Figure::value_variants();
-    let figures = if figures.is_empty() { all } else { figures };
+    let figures: Vec<_> =
+        all.iter().filter(|figure| figures.is_empty() || figures.contains(figure)).copied().collect();
     let programs = prepare()?;
     let about = about(&programs)?;
-    let is_wanted = |figure| figures.contains(&figure);
     let begin = Instant::now();
 
     let mut rows = Vec::new();
     let mut missing = Vec::new();
-    let mut note = |what: &'static str, outcome: Result<Vec<Row>, BenchError>| match outcome {
+    let mut note = |what: String, outcome: Result<Vec<Row>, BenchError>| match outcome {
         Ok(measured) => rows.extend(measured),
         Err(error) => {
             eprintln!("{what} could not be measured: {error}");
             missing.push(what);
         }
     };
-    if is_wanted(Figure::CrashOutage) {
-        note("the crash outage", crash_outage::measure(&programs));
+    let mut with_ipvs = Vec::new();
+    for figure in figures {
+        match figure.way() {
+            Way::Here(measure) => note(name(&figure), measure(&programs)),
+            Way::WithIpvs(figure) => with_ipvs.push(figure),
+        }
     }
-    let in_guest =
-        Wanted { full_table: is_wanted(Figure::FullTable), one_weight: is_wanted(Figure::OneWeight) };
-    if in_guest.full_table || in_guest.one_weight {
-        note("what needs IPVS, in QEMU", guest::measure(Place::Qemu, &programs, in_guest));
-        note(
-            "what needs IPVS, in User Mode Linux",
-            guest::measure(Place::UserModeLinux, &programs, in_guest),
-        );
-    }
-    if is_wanted(Figure::Idle) {
-        note("the cost of idling", idle::measure(&programs));
-    }
-    if is_wanted(Figure::Simulator) {
-        note("the simulator", simulator::measure());
+    if !with_ipvs.is_empty() {
+        for place in [Place::Qemu, Place::UserModeLinux] {
+            note(format!("what needs IPVS, in {place}"), guest::measure(place, &programs, &with_ipvs));
+        }
     }
 
     println!("\n{about}; measured in {} s\n", begin.elapsed().as_secs());
     print!("{}", table::render(&rows));
     if missing.is_empty() { Ok(()) } else { Err(BenchError::Unmeasured(missing.join("; "))) }
+}
+
+/// What a figure is called on the command line.
+pub(crate) fn name(figure: &impl ValueEnum) -> String {
+    let value = figure.to_possible_value().expect("no figure is hidden");
+    value.get_name().to_owned()
 }
 
 /// Builds and installs what is needed.

@@ -4,15 +4,19 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::duty::{Balancer, Duty, FIRST, Node, Routers, SECOND, WEIGHT};
+use super::duty::{Balancer, Duty, FIRST, Node, Routers, WEIGHT};
 
 const WRITES: &str = "a string takes what is written to it";
 
-/// What it is configured with to do a duty: one file for both nodes.
+/// What it is configured with to do a duty: one file for all nodes.
 pub(crate) fn configuration(duty: Duty) -> String {
     let mut text = String::new();
-    for Node { name, priority } in [FIRST, SECOND] {
-        writeln!(text, "[node.{name}]\npriority = {priority}").expect(WRITES);
+    let nodes = match duty {
+        Duty::Routers(routers) => routers.nodes,
+        Duty::Balancer(_) => &[FIRST],
+    };
+    for Node { name, priority, address } in nodes {
+        writeln!(text, "[node.{name}]\npriority = {priority}\naddresses = [\"{address}\"]").expect(WRITES);
     }
     match duty {
         Duty::Routers(routers) => add_routers(&mut text, routers),
@@ -23,20 +27,30 @@ pub(crate) fn configuration(duty: Duty) -> String {
 
 /// The command that does a duty, in the foreground.
 pub(crate) fn command(program: &Path, node: Node, configuration: &Path) -> Command {
+    with_arguments(program, &["run"], node, configuration)
+}
+
+/// The command that makes a node pass its first virtual router on.
+pub(crate) fn pass(program: &Path, node: Node, configuration: &Path) -> Command {
+    with_arguments(program, &["pass", "r1"], node, configuration)
+}
+
+fn with_arguments(program: &Path, words: &[&str], node: Node, configuration: &Path) -> Command {
     let mut command = Command::new(program);
-    command.arg("run").arg("--config").arg(configuration).args(["--node", node.name]);
+    command.args(words).arg("--config").arg(configuration).args(["--node", node.name]);
     // What it owns in the kernel is recorded beside the socket, so each has a folder of its own.
     command.arg("--socket").arg(configuration.with_extension("run").join("baton.sock"));
     command
 }
 
+/// With the checksum that Keepalived uses, so that either may be the other's peer.
 fn add_routers(text: &mut String, routers: Routers) {
     let interval = routers.interval.as_millis();
     for (number, address) in routers.addresses() {
         writeln!(
             text,
             "[virtual_router.r{number}]\ninterface = \"eth0\"\nvirtual_router_id = {number}\n\
-             advert_interval = \"{interval}ms\"\nvirtual_addresses = [\"{address}/32\"]"
+             advert_interval = \"{interval}ms\"\nchecksum = \"pseudo-header\"\nvirtual_addresses = [\"{address}/32\"]"
         )
         .expect(WRITES);
     }

@@ -67,6 +67,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// Where the configuration of a node is within a folder.
+    pub(crate) fn configuration(contender: Contender, node: Node, folder: &Path) -> PathBuf {
+        folder.join(format!("{contender}-{}.conf", node.name))
+    }
+
     /// Writes the configuration for a duty into a folder, over an earlier one of the same node, and returns where.
     pub(crate) fn configure(
         contender: Contender,
@@ -74,7 +79,7 @@ impl Programs {
         node: Node,
         folder: &Path,
     ) -> Result<PathBuf, BenchError> {
-        let path = folder.join(format!("{contender}-{}.conf", node.name));
+        let path = Self::configuration(contender, node, folder);
         let text = match contender {
             Contender::Keepalived => keepalived::configuration(duty, node),
             Contender::Baton => baton::configuration(duty),

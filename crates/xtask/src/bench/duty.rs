@@ -4,28 +4,36 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// The node that is Active while it is there.
-pub(crate) const FIRST: Node = Node { name: "lb1", priority: 200 };
+pub(crate) const FIRST: Node = Node { name: "lb1", priority: 200, address: Ipv4Addr::new(10, 77, 0, 11) };
 /// The node that takes over.
-pub(crate) const SECOND: Node = Node { name: "lb2", priority: 100 };
+pub(crate) const SECOND: Node = Node { name: "lb2", priority: 100, address: Ipv4Addr::new(10, 77, 0, 12) };
+/// The node that takes over from both, so near to the second that their order is not self-evident.
+pub(crate) const THIRD: Node = Node { name: "lb3", priority: 95, address: Ipv4Addr::new(10, 77, 0, 13) };
+/// Active and Backup.
+pub(crate) const PAIR: &[Node] = &[FIRST, SECOND];
+/// An Active and two Backups.
+pub(crate) const TRIO: &[Node] = &[FIRST, SECOND, THIRD];
 
 /// The port of all services and real servers.
 const PORT: u16 = 80;
 /// The weight of every real server but where another one is asked for; both programs' default.
 pub(crate) const WEIGHT: u32 = 1;
 
-/// One of a pair, as the standard topology names it.
+/// One of a group, as the standard topology names it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
     /// The machine.
     pub(crate) name: &'static str,
     /// Its priority in all virtual routers.
     pub(crate) priority: u8,
+    /// Its own address on `eth0`.
+    pub(crate) address: Ipv4Addr,
 }
 
 /// What a program is given to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Duty {
-    /// To be one of a pair.
+    /// To be one of a group.
     Routers(Routers),
     /// To program the kernel's load balancer.
     Balancer(Balancer),
@@ -34,6 +42,8 @@ pub(crate) enum Duty {
 /// Virtual routers on `eth0`, one address each, version 3, multicast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Routers {
+    /// Who the others are.
+    pub(crate) nodes: &'static [Node],
     /// How many, numbered from one.
     pub(crate) count: u8,
     /// How often the Active advertises.
@@ -103,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_floor_is_three_intervals_and_the_skew() {
-        let floor = Routers { count: 1, interval: Duration::from_secs(1) }.floor();
+        let floor = Routers { nodes: PAIR, count: 1, interval: Duration::from_secs(1) }.floor();
         assert_eq!(floor, Duration::from_micros(3_609_375));
     }
 

@@ -31,7 +31,7 @@ pub(crate) enum BenchError {
     #[error("the measurement on {kernel} ended with status {status}; what it wrote stands above")]
     Guest {
         /// Which kernel.
-        kernel: &'static str,
+        kernel: String,
         /// How it ended.
         status: i32,
     },

@@ -1,10 +1,11 @@
 //! Figures that need IPVS, measured on a kernel of their own.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use lab::kernel::{Guest, TestKernel};
 use lab::packages;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::contender::Programs;
 use super::error::BenchError;
 use super::full_table::FullTable;
+use super::name;
 use super::one_weight::OneWeight;
 use super::table::Row;
 use crate::step;
@@ -28,31 +30,47 @@ pub(crate) struct GuestTask {
     /// Baton's program.
     #[arg(long)]
     baton: PathBuf,
-    /// Build the whole table.
-    #[arg(long)]
-    full_table: bool,
-    /// Change one weight.
-    #[arg(long)]
-    one_weight: bool,
+    /// What to measure.
+    #[arg(long = "figure", value_enum)]
+    figures: Vec<IpvsFigure>,
     /// Where to write what was measured.
     #[arg(long)]
     results: PathBuf,
 }
 
-/// Which measurements are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+/// What can be measured where there is IPVS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IpvsFigure {
     /// The whole table.
-    pub(crate) full_table: bool,
+    FullTable,
     /// One weight.
-    pub(crate) one_weight: bool,
+    OneWeight,
 }
 
 /// What was measured.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Measured {
-    full_table: Option<FullTable>,
-    one_weight: Option<OneWeight>,
+#[derive(Debug, Serialize, Deserialize)]
+enum Measured {
+    FullTable(FullTable),
+    OneWeight(OneWeight),
+}
+
+impl IpvsFigure {
+    fn measure(self, programs: &Programs) -> Result<Measured, BenchError> {
+        Ok(match self {
+            Self::FullTable => Measured::FullTable(FullTable::measure(programs)?),
+            Self::OneWeight => Measured::OneWeight(OneWeight::measure(programs)?),
+        })
+    }
+}
+
+impl Measured {
+    fn rows(&self, place: Place) -> Vec<Row> {
+        let kernel = place.to_string();
+        match self {
+            Self::FullTable(table) => table.rows(&kernel, place.table_goal()),
+            Self::OneWeight(weight) => weight.rows(&kernel),
+        }
+    }
 }
 
 /// A kernel to measure on.
@@ -64,14 +82,16 @@ pub(crate) enum Place {
     UserModeLinux,
 }
 
-impl Place {
-    fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
             Self::Qemu => "QEMU",
             Self::UserModeLinux => "UML",
-        }
+        })
     }
+}
 
+impl Place {
     /// Baton's part of what Keepalived needs for the whole table: system calls are dear in User Mode Linux, and that
     /// there are fewer of them counts more.
     fn table_goal(self) -> f64 {
@@ -83,9 +103,13 @@ impl Place {
 }
 
 /// Boots a kernel, measures there and returns what was measured.
-pub(crate) fn measure(place: Place, programs: &Programs, wanted: Wanted) -> Result<Vec<Row>, BenchError> {
+pub(crate) fn measure(
+    place: Place,
+    programs: &Programs,
+    figures: &[IpvsFigure],
+) -> Result<Vec<Row>, BenchError> {
     let target = step::target_folder()?;
-    let folder = target.join("tmp/bench").join(place.name());
+    let folder = target.join("tmp/bench").join(place.to_string());
     let kernel = match place {
         Place::Qemu => {
             packages::require(packages::QEMU)?;
@@ -107,28 +131,25 @@ pub(crate) fn measure(place: Place, programs: &Programs, wanted: Wanted) -> Resu
     {
         arguments.extend([option.to_owned(), text(path)]);
     }
-    arguments.extend(wanted.full_table.then(|| "--full-table".to_owned()));
-    arguments.extend(wanted.one_weight.then(|| "--one-weight".to_owned()));
+    for figure in figures {
+        arguments.extend(["--figure".to_owned(), name(figure)]);
+    }
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let status = Guest::new(kernel, &folder).limit(LIMIT).run(&program, &arguments)?;
     if status != 0 {
-        return Err(BenchError::Guest { kernel: place.name(), status });
+        return Err(BenchError::Guest { kernel: place.to_string(), status });
     }
     let text = fs::read_to_string(&results).map_err(BenchError::read(&results))?;
-    let measured: Measured = serde_json::from_str(&text)
+    let measured: Vec<Measured> = serde_json::from_str(&text)
         .map_err(|error| BenchError::Unexpected(format!("{} cannot be read: {error}", results.display())))?;
-    let table = measured.full_table.map(|table| table.rows(place.name(), place.table_goal()));
-    let weight = measured.one_weight.map(|weight| weight.rows(place.name()));
-    Ok(table.into_iter().chain(weight).flatten().collect())
+    Ok(measured.iter().flat_map(|measured| measured.rows(place)).collect())
 }
 
 /// Makes the measurements; to be run on the kernel that they are about.
 pub(crate) fn run(task: GuestTask) -> Result<(), BenchError> {
     let programs = Programs { keepalived: task.keepalived, baton: task.baton };
-    let measured = Measured {
-        full_table: task.full_table.then(|| FullTable::measure(&programs)).transpose()?,
-        one_weight: task.one_weight.then(|| OneWeight::measure(&programs)).transpose()?,
-    };
+    let measured: Vec<_> =
+        task.figures.iter().map(|figure| figure.measure(&programs)).collect::<Result<_, _>>()?;
     let text = serde_json::to_string(&measured).expect("times and counts can be written");
     fs::write(&task.results, text).map_err(BenchError::write(&task.results))
 }

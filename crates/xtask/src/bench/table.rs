@@ -34,6 +34,9 @@ impl Quantity {
 impl fmt::Display for Quantity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::Time(time) if time < Duration::from_millis(1) => {
+                write!(formatter, "{:.3} ms", time.as_secs_f64() * 1e3)
+            }
             Self::Time(time) => write!(formatter, "{:.1} ms", time.as_secs_f64() * 1e3),
             Self::ProcessorTime(time) => write!(formatter, "{:.3} s", time.as_secs_f64()),
             Self::Memory(bytes) => write!(formatter, "{:.1} MiB", kibibytes(bytes) / 1024.0),

@@ -1,0 +1,185 @@
+//! What a client loses when a role is given up on purpose.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use lab::Lab;
+
+use super::baton;
+use super::contender::{Contender, END_LIMIT, Each, Programs};
+use super::duty::{FIRST, Node, PAIR, Routers, SECOND, TRIO};
+use super::error::BenchError;
+use super::group::{Group, laboratory};
+use super::table::{Goal, Quantity, Row, median};
+
+/// How often each hand-over is made.
+const RUNS: usize = 3;
+/// The default, and slow enough that a wait for the skew time would show: 609 ms.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// What nobody may notice of a hand-over in a pair.
+const OUTAGE_GOAL: Duration = Duration::from_millis(20);
+
+/// How the first node is made to leave.
+#[derive(Clone, Copy, Debug)]
+enum Occasion {
+    /// Its program is asked to end.
+    Stop,
+    /// `baton pass`.
+    Pass,
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stop => "stop",
+            Self::Pass => "pass",
+        })
+    }
+}
+
+/// What one hand-over cost.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    lost: u32,
+    outage: Duration,
+    successor: Successor,
+}
+
+/// Who took over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Successor {
+    /// The second node, whose turn it is.
+    Right,
+    /// Another one claimed the role, if only for a moment.
+    Wrong,
+}
+
+/// Hands over in pairs of one program and of both, and in a group of three.
+pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
+    use Contender::{Baton, Keepalived};
+    use Occasion::{Pass, Stop};
+    let pair = Drill { programs, nodes: PAIR, lab: laboratory(routers(PAIR))? };
+    let stops = pair.compare()?;
+    let mut rows = pair_rows("stop, to its like", Some(&stops.keepalived), &stops.baton).to_vec();
+    for (what, occasion, successor) in [
+        ("stop, to Keepalived", Stop, Keepalived),
+        ("pass, to its like", Pass, Baton),
+        ("pass, to Keepalived", Pass, Keepalived),
+    ] {
+        rows.extend(pair_rows(what, None, &pair.repeat(what, &[Baton, successor], occasion)?));
+    }
+    let trio = Drill { programs, nodes: TRIO, lab: laboratory(routers(TRIO))? };
+    rows.extend(trio_rows(&trio.compare()?));
+    Ok(rows)
+}
+
+fn routers(nodes: &'static [Node]) -> Routers {
+    Routers { nodes, count: 1, interval: INTERVAL }
+}
+
+fn pair_rows(what: &str, keepalived: Option<&Vec<Cost>>, baton: &[Cost]) -> [Row; 2] {
+    let lost = |costs: &[Cost]| most(costs, |cost| cost.lost);
+    let outage =
+        |costs: &[Cost]| Quantity::Time(median(&costs.iter().map(|cost| cost.outage).collect::<Vec<_>>()));
+    let figure = format!("{what}, at {INTERVAL:?}");
+    [
+        Row {
+            figure: format!("{figure}: lost of 1,000 requests a second, the most of {RUNS}"),
+            keepalived: keepalived.map(|costs| lost(costs)),
+            baton: lost(baton),
+            goal: Goal::AtMost(Quantity::Count(0), String::new()),
+        },
+        Row {
+            figure: format!("{figure}: longest time between two answers (n={RUNS})"),
+            keepalived: keepalived.map(|costs| outage(costs)),
+            baton: outage(baton),
+            goal: Goal::AtMost(Quantity::Time(OUTAGE_GOAL), String::new()),
+        },
+    ]
+}
+
+fn trio_rows(costs: &Each<Vec<Cost>>) -> [Row; 2] {
+    let row = |what: &str, quantity: fn(&[Cost]) -> Quantity| Row {
+        figure: format!("stop, three nodes, at {INTERVAL:?}: {what} {RUNS}"),
+        keepalived: Some(quantity(&costs.keepalived)),
+        baton: quantity(&costs.baton),
+        goal: Goal::AtMost(Quantity::Count(0), String::new()),
+    };
+    [
+        row("lost of 1,000 requests a second, the most of", |costs| most(costs, |cost| cost.lost)),
+        row("wrong successors of", |costs| {
+            let wrong = costs.iter().filter(|cost| cost.successor == Successor::Wrong).count();
+            Quantity::Count(u32::try_from(wrong).expect("there are few runs"))
+        }),
+    ]
+}
+
+fn most(costs: &[Cost], count: fn(&Cost) -> u32) -> Quantity {
+    Quantity::Count(costs.iter().map(count).max().unwrap_or_default())
+}
+
+/// Hand-overs in one laboratory.
+struct Drill<'a> {
+    programs: &'a Programs,
+    nodes: &'static [Node],
+    lab: Lab,
+}
+
+impl Drill<'_> {
+    /// Stops the first of a group of each program's own.
+    fn compare(&self) -> Result<Each<Vec<Cost>>, BenchError> {
+        let mut costs = Each::<Vec<Cost>>::default();
+        for contender in Contender::BOTH {
+            let what = format!("stop of {} nodes, {contender}", self.nodes.len());
+            *costs.of(contender) = self.repeat(&what, &vec![contender; self.nodes.len()], Occasion::Stop)?;
+        }
+        Ok(costs)
+    }
+
+    fn repeat(
+        &self,
+        what: &str,
+        contenders: &[Contender],
+        occasion: Occasion,
+    ) -> Result<Vec<Cost>, BenchError> {
+        let mut costs = Vec::new();
+        for round in 1..=RUNS {
+            let cost = self.hand_over(contenders, occasion)?;
+            println!("{what} {round}: {cost:?}");
+            costs.push(cost);
+        }
+        Ok(costs)
+    }
+
+    fn hand_over(&self, contenders: &[Contender], occasion: Occasion) -> Result<Cost, BenchError> {
+        let mut group = Group::elect(&self.lab, self.programs, contenders, routers(self.nodes))?;
+        let prober = group.ask()?;
+        let begin = Instant::now();
+        match occasion {
+            Occasion::Stop => drop(group.daemon(FIRST).terminate(END_LIMIT)?),
+            Occasion::Pass => {
+                let configuration = group.configuration(Contender::Baton, FIRST);
+                let program = &self.programs.baton;
+                let machine = self.lab.namespace(FIRST.name);
+                let status = machine
+                    .spawn("pass", &mut baton::pass(program, FIRST, &configuration))?
+                    .wait(END_LIMIT)?;
+                if !status.success() {
+                    return Err(BenchError::Unexpected(format!("baton pass ended with {status}")));
+                }
+            }
+        }
+        group.wait_for_holder(SECOND)?;
+        prober.wait_for_answer(Instant::now(), group.limit())?;
+        let seen = prober.stop()?.since(begin);
+        let is_wrong = |node: &&Node| ![FIRST.name, SECOND.name].contains(&node.name);
+        let wrong = self.nodes.iter().filter(is_wrong);
+        let claims: usize = wrong.map(|node| group.advertisements().count_of(node.address, begin)).sum();
+        group.end()?;
+        Ok(Cost {
+            lost: u32::try_from(seen.lost()).expect("there are few requests"),
+            outage: seen.longest_gap().duration(),
+            successor: if claims == 0 { Successor::Right } else { Successor::Wrong },
+        })
+    }
+}
