@@ -24,6 +24,7 @@ mod reception;
 pub mod reconciliation;
 pub mod report;
 pub mod routers;
+pub mod script;
 pub mod status;
 mod timers;
 

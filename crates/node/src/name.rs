@@ -13,6 +13,9 @@ pub const NAME_LIMIT: usize = 64;
 /// The longest name of a network interface, in bytes (`IFNAMSIZ` less its NUL, `linux/if.h`).
 pub const INTERFACE_NAME_LIMIT: usize = 15;
 
+/// The longest name of a user, in bytes (`useradd(8)`).
+pub const USER_NAME_LIMIT: usize = 32;
+
 /// A text that cannot be a name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
@@ -102,6 +105,8 @@ names! {
     GroupName, NAME_LIMIT, is_plain;
     /// The name of a virtual server, `[virtual_server.NAME]`.
     ServerName, NAME_LIMIT, is_plain;
+    /// The name of a user of this machine.
+    UserName, USER_NAME_LIMIT, is_plain;
     /// The name of a network interface.
     InterfaceName, INTERFACE_NAME_LIMIT, is_allowed_in_interfaces;
 }

@@ -1,4 +1,4 @@
-//! The only crate that speaks to real servers; one file per kind of check.
+//! The only crate that speaks to real servers, one file per kind of check, and that runs scripts: [`script`].
 //!
 //! Whatever a real server answers, the worst it can bring about is a [`Bad`](node::pools::Outcome::Bad) outcome of its
 //! own probes: each probe has its time-out, a limit on what is read and a constant amount of memory, and shares nothing
@@ -34,6 +34,7 @@
 mod failure;
 mod http;
 mod prober;
+pub mod script;
 mod tcp;
 
 pub use http::{BODY_LIMIT, HEAD_LIMIT};
