@@ -159,6 +159,31 @@ fn a_virtual_router_moves_to_another_interface() {
 }
 
 #[test]
+fn an_address_that_changes_its_virtual_router_stays_where_it_is() {
+    let other = WEB.replace("web", "other").replace("51", "52").replace("10.77.0.50", "10.77.0.52");
+    let mut pair = Pair::elected(&pair(&[&with_second(), &other]), VIRTUAL);
+    pair.wait_for_holder_of_all(&[SECOND, "10.77.0.52"], "lb1");
+    let client = pair.ping(SECOND);
+    pair.look_from_now();
+    let moved = other.replace("[\"10.77.0.52/24\"]", "[\"10.77.0.52/24\", \"10.77.0.51/24\"]");
+    pair.configure(&netns_tests::pair(&[WEB, &moved]));
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).ask(&["reload"]).code, 0);
+    }
+    pair.wait_to_hear("lb2", 6);
+    let touched = pair.daemon("lb1").new_events().into_iter();
+    let touched: Vec<_> = touched.filter(|event| event.field("address") == SECOND).collect();
+    assert!(touched.is_empty(), "{touched:?}");
+    assert_eq!(pair.holders(SECOND), ["lb1"]);
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+
+    // It follows its new virtual router from now on.
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder(SECOND, "lb2");
+}
+
+#[test]
 fn many_reloads_in_a_row_end_with_the_last_file() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
     let client = pair.ping(VIRTUAL);

@@ -164,7 +164,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
     // That the socket is left behind harms nobody: the next daemon takes its place.
     let _ = std::fs::remove_file(&place.socket);
     drop(journal);
-    writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    writer.finish();
     outcome?;
     cleaned?;
     Ok(())
