@@ -88,7 +88,24 @@ impl Daemon {
     /// When it cannot be started.
     #[track_caller]
     pub fn start(namespace: &Namespace, place: Place) -> Self {
-        let mut command = place.command(&["run", "--log-format", "json"]);
+        Self::start_by(namespace, place, &[])
+    }
+
+    /// Starts one inside a namespace by another program, such as `setpriv` with its options, that becomes the daemon.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn start_by(namespace: &Namespace, place: Place, starter: &[&str]) -> Self {
+        let run = place.command(&["run", "--log-format", "json"]);
+        let mut command = match starter {
+            [] => run,
+            [program, options @ ..] => {
+                let mut command = Command::new(program);
+                command.args(options).arg(run.get_program()).args(run.get_args());
+                command
+            }
+        };
         let process = namespace.spawn("baton", &mut command).unwrap_or_else(|error| panic!("{error}"));
         Self { place, process, passed: 0 }
     }

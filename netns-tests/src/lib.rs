@@ -21,4 +21,4 @@ pub use daemon::{Answer, Daemon, Place};
 pub use event::Event;
 pub use folder::Folder;
 pub use pair::{INSIDE, LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
-pub use status::{NodeStatus, RealServerStatus, RouterStatus, ServerStatus};
+pub use status::{EngineStatus, NodeStatus, RealServerStatus, RouterStatus, ServerStatus};

@@ -191,8 +191,17 @@ impl Pair {
     /// When it cannot be started.
     #[track_caller]
     pub fn launch(&mut self, node: &str) -> &mut Daemon {
+        self.launch_by(node, &[])
+    }
+
+    /// Starts a node's daemon by another program, as [`Daemon::start_by`] does, without waiting for anything.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[track_caller]
+    pub fn launch_by(&mut self, node: &str, starter: &[&str]) -> &mut Daemon {
         self.daemons.remove(node);
-        let daemon = Daemon::start(self.lab.namespace(node), self.place(node));
+        let daemon = Daemon::start_by(self.lab.namespace(node), self.place(node), starter);
         self.daemons.entry(node.to_owned()).or_insert(daemon)
     }
 

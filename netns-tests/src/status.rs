@@ -15,6 +15,43 @@ pub struct NodeStatus {
     pub virtual_servers: BTreeMap<String, ServerStatus>,
     /// Packets for virtual routers that it does not have.
     pub unknown_vrid: u64,
+    /// The thread of the virtual routers.
+    pub engine: EngineStatus,
+}
+
+/// The thread of the virtual routers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct EngineStatus {
+    /// Its precedence, when it has one.
+    pub realtime_priority: Option<u8>,
+    /// Whether the daemon's memory never leaves for the swap.
+    pub memory_locked: bool,
+    /// The processors that it may run on.
+    pub processors: Vec<u16>,
+    /// Deadlines acted on.
+    pub deadlines: u64,
+    /// How many of them too late.
+    pub late: u64,
+    /// How late they were.
+    pub lateness_milliseconds: Option<Lateness>,
+    /// How many were how late.
+    pub lateness_histogram: Vec<Bucket>,
+}
+
+/// How late deadlines were acted on.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Lateness {
+    /// Half of them at most so much.
+    pub p50: f64,
+    /// The latest of all.
+    pub max: f64,
+}
+
+/// One part of a histogram.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Bucket {
+    /// How many deadlines were that late.
+    pub count: u64,
 }
 
 /// One virtual router.

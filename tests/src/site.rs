@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::config::{
-    Announcements, Config, Follow, InterfaceAddress, RealServer, Transport, VirtualRouterConfig,
-    VirtualServerConfig,
+    Announcements, Config, EngineConfig, Follow, InterfaceAddress, RealServer, Transport,
+    VirtualRouterConfig, VirtualServerConfig,
 };
 use node::link::LinkState;
 use node::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
@@ -229,6 +229,7 @@ impl Site {
         Arc::new(Config {
             node: node_name(node),
             peers: self.peers(node).map(|peer| (node_name(peer), BTreeSet::new())).collect(),
+            engine: EngineConfig::default(),
             virtual_routers: self
                 .router_indices()
                 .map(|router| (router_name(router), Arc::new(self.virtual_router(node, router))))

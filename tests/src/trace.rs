@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use monotonic::Instant;
-use node::report::Report;
+use node::report::{EngineReport, Report};
 
 use crate::site::{NodeIndex, node_name};
 
@@ -112,6 +112,12 @@ pub fn told(report: &Report) -> String {
         Report::ListeningFailed { interface, reason } => format!("cannot listen on {interface}: {reason}"),
         Report::SendingFailed { interface, reason } => format!("cannot send on {interface}: {reason}"),
         Report::ReloadRefused { reason } => format!("reload refused: {reason}"),
+        Report::Engine(EngineReport::SettingRefused { setting, reason }) => {
+            format!("no {} for the engine: {reason}", setting.key())
+        }
+        Report::Engine(EngineReport::Late { lateness, cause, times }) => {
+            format!("engine late by {lateness:?}, {}, {times} times", cause.reason())
+        }
         Report::Reloaded { changes } => format!("reloaded: {}", changes.join("; ")),
     }
 }

@@ -23,6 +23,7 @@ mod check_section;
 mod config_errors;
 mod document;
 pub mod duration;
+mod engine_section;
 mod field;
 mod file_rules;
 mod node_section;
@@ -126,6 +127,7 @@ fn configs(document: &Document, problems: &Problems) -> Configs {
                 (other.name.value.clone(), other.addresses.iter().map(|address| address.value).collect())
             })
             .collect(),
+        engine: document.engine.resolve(&node.name.value),
         virtual_routers: router_rules::resolve(document, node, problems),
         sync_groups: groups.clone(),
         virtual_servers: virtual_servers.clone(),

@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use node::config::Config;
 use node::difference::differences;
 use node::report::Report;
-use node::status::RoutersStatus;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::checker::CheckerCommand;
 use crate::config_file::ConfigFile;
-use crate::engine::EngineCommand;
+use crate::engine::{EngineCommand, EngineStatus};
 use crate::journal::Journal;
 use crate::view::{Calendar, NodeView};
 
@@ -23,7 +22,7 @@ pub struct Control {
     pub config: Mutex<Arc<Config>>,
     pub engine: mpsc::Sender<EngineCommand>,
     pub checker: mpsc::Sender<CheckerCommand>,
-    pub routers: watch::Receiver<Arc<RoutersStatus>>,
+    pub engine_status: watch::Receiver<Arc<EngineStatus>>,
     pub journal: Journal,
     pub calendar: Mutex<Calendar>,
 }
@@ -77,9 +76,9 @@ impl Control {
         self.checker.send(CheckerCommand::Status(asked)).await.map_err(|_| Stopping)?;
         let pools = answer.await.map_err(|_| Stopping)?;
         let node = self.config.lock().await.node.clone();
-        let routers = Arc::clone(&self.routers.borrow());
+        let engine = Arc::clone(&self.engine_status.borrow());
         let mut calendar = self.calendar.lock().await;
         calendar.follow(host::clock::now(), Timestamp::now());
-        Ok(NodeView::new(&node, &routers, &pools, *calendar))
+        Ok(NodeView::new(&node, &engine, &pools, *calendar))
     }
 }

@@ -10,10 +10,12 @@ use std::time::Duration;
 use host::clock::{Alarm, now};
 use host::packet_socket::{AnnouncementSocket, Frame};
 use host::reconciler::KernelEvent;
+use host::scheduling::Granted;
 use monotonic::Instant;
 use node::config::Config;
 use node::link::LinkEvent;
 use node::name::RouterName;
+use node::punctuality::Punctuality;
 use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use node::status::RoutersStatus;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use crate::desire::Desire;
 use crate::journal::Journal;
 use crate::sockets::Sockets;
+use crate::turns::Turns;
 
 /// How old the published status may become while only counters move; a monitor asks every few seconds.
 const STATUS_AGE: Duration = Duration::from_secs(1);
@@ -46,7 +49,7 @@ pub enum EngineCommand {
     Shutdown,
 }
 
-/// The virtual routers of this node at work.
+/// The virtual routers of this node at work; made and run on the thread that they own.
 pub struct Engine {
     routers: Routers,
     sockets: Sockets,
@@ -56,7 +59,8 @@ pub struct Engine {
     commands: mpsc::Receiver<EngineCommand>,
     desire: Desire,
     journal: Journal,
-    status: watch::Sender<Arc<RoutersStatus>>,
+    status: watch::Sender<Arc<EngineStatus>>,
+    turns: Turns,
     /// When the status is published next, if anything happens by then; at once after what an operator wants to see.
     publish_at: Instant,
     transmissions: Vec<Transmission>,
@@ -75,7 +79,18 @@ pub struct Connections {
     /// Where its events go.
     pub journal: Journal,
     /// Where its status goes.
-    pub status: watch::Sender<Arc<RoutersStatus>>,
+    pub status: watch::Sender<Arc<EngineStatus>>,
+}
+
+/// How the engine is.
+#[derive(Debug, Default)]
+pub struct EngineStatus {
+    /// Its virtual routers.
+    pub routers: RoutersStatus,
+    /// How late it comes to what is due.
+    pub punctuality: Punctuality,
+    /// What the kernel gives its thread.
+    pub granted: Granted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +120,7 @@ impl Engine {
         let Connections { kernel, commands, desire, journal, status } = connections;
         let now = now();
         Ok(Self {
+            turns: Turns::new(Arc::clone(&config), &journal)?,
             routers: Routers::new(config, now),
             sockets: Sockets::default(),
             announcer,
@@ -155,12 +171,14 @@ impl Engine {
     /// Whatever woke the engine: what waits in the sockets is heard before a deadline is acted on, so that a node that
     /// slept hears its successor before it says a word.
     fn turn(&mut self, wake: Wake) {
+        let due = self.routers.next_deadline();
         self.hear();
         match wake {
             Wake::Packets | Wake::Deadline => {}
             Wake::Kernel(KernelEvent::Link(event)) => self.follow_link(event),
             Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(outcome)),
             Wake::Command(EngineCommand::Reload(config)) => {
+                self.turns.follow(Arc::clone(&config), &self.journal);
                 self.handle(RoutersInput::Reload(config));
                 self.sockets.follow(&self.routers, &self.journal);
             }
@@ -172,10 +190,12 @@ impl Engine {
             }
             Wake::Command(EngineCommand::Shutdown) => self.handle(RoutersInput::Shutdown),
         }
+        self.turns.note(due, &self.journal);
         if self.routers.next_deadline().is_some_and(|deadline| deadline <= now()) {
             self.handle(RoutersInput::Deadline);
         }
         self.flush();
+        self.turns.end();
     }
 
     fn hear(&mut self) {
@@ -230,7 +250,11 @@ impl Engine {
         let now = now();
         if now >= self.publish_at {
             self.publish_at = now + STATUS_AGE;
-            self.status.send_replace(Arc::new(self.routers.status()));
+            self.status.send_replace(Arc::new(EngineStatus {
+                routers: self.routers.status(),
+                punctuality: self.turns.punctuality().clone(),
+                granted: self.turns.granted().clone(),
+            }));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Each event as one structured log record; the names and fields are listed in the README and stay.
 
+mod engine;
+
 use std::net::SocketAddr;
 
 use node::report::Report;
@@ -20,6 +22,8 @@ pub fn start(format: LogFormat) {
 }
 
 /// Writes one event.
+// An arm for each: the compiler keeps the list complete.
+#[allow(clippy::too_many_lines)]
 pub fn write(report: &Report) {
     match report {
         Report::BecameActive { router, cause } => {
@@ -114,6 +118,7 @@ pub fn write(report: &Report) {
         Report::TableComplete { service, destinations } => {
             info!(event = "table_complete", service = %service, destinations = destinations, "the table of {service} is complete with {destinations} real servers");
         }
+        Report::Engine(report) => engine::write(report),
         Report::Reloaded { changes } => {
             info!(event = "reloaded", changes = changes.len(), "reloaded: {}", changes.join("; "));
         }

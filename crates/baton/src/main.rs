@@ -19,6 +19,7 @@ mod rehearse;
 mod run;
 mod sockets;
 mod systemd;
+mod turns;
 mod view;
 
 use std::io::IsTerminal;

@@ -99,7 +99,7 @@ impl Control {
         }
         let asked = now();
         let until = time.map(|time| asked + time);
-        let mut published = self.routers.clone();
+        let mut published = self.engine_status.clone();
         published.mark_unchanged();
         let command = EngineCommand::Pass { routers: routers.clone(), until };
         self.engine.send(command).await.map_err(|_| Stopping)?;
@@ -107,7 +107,7 @@ impl Control {
             loop {
                 published.changed().await.map_err(|_| Stopping)?;
                 let status = published.borrow().clone();
-                if let Some(virtual_routers) = fates(&config, &routers, &status, asked) {
+                if let Some(virtual_routers) = fates(&config, &routers, &status.routers, asked) {
                     return Ok(Passed { virtual_routers });
                 }
             }
@@ -125,9 +125,10 @@ impl Control {
     pub async fn release(&self, name: &str) -> Result<Released, PassError> {
         let config = self.config.lock().await.clone();
         let routers = named(&config, name)?;
-        let status = self.routers.borrow().clone();
-        let is_away =
-            |router: &RouterName| status.virtual_routers.get(router).is_some_and(|one| one.away.is_some());
+        let status = self.engine_status.borrow().clone();
+        let is_away = |router: &RouterName| {
+            status.routers.virtual_routers.get(router).is_some_and(|one| one.away.is_some())
+        };
         if !routers.iter().any(is_away) {
             return Err(PassError::NotAway { name: name.to_owned() });
         }

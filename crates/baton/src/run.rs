@@ -121,7 +121,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
     let Started { reconciler, links, events } = Reconciler::start(&record)?;
     let desire = Desire::new(Arc::new(reconciler));
 
-    let (status, routers) = watch::channel(Arc::default());
+    let (status, engine_status) = watch::channel(Arc::default());
     let (engine, engine_commands) = mpsc::channel(WAITING);
     let (checker, checker_commands) = mpsc::channel(WAITING);
     let connections = Connections {
@@ -150,7 +150,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         config: Mutex::new(config),
         engine,
         checker,
-        routers,
+        engine_status,
         journal: journal.clone(),
         calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
     });

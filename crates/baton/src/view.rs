@@ -1,5 +1,7 @@
 //! The status of a node as JSON and as a table; the names in the JSON stay.
 
+mod engine;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::net::IpAddr;
@@ -10,10 +12,13 @@ use monotonic::Instant;
 use node::name::NodeName;
 use node::reconciliation::IpvsAvailability;
 use node::status::{
-    HandOver, HandOverOutcome, PoolsStatus, RealServerState, RealServerStatus, RouterStatus, RoutersStatus,
-    ServerState, ServerStatus,
+    HandOver, HandOverOutcome, PoolsStatus, RealServerState, RealServerStatus, RouterStatus, ServerState,
+    ServerStatus,
 };
 use serde::{Deserialize, Serialize};
+
+use self::engine::EngineView;
+use crate::engine::EngineStatus;
 
 /// One node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +29,7 @@ pub struct NodeView {
     pub virtual_servers: BTreeMap<String, ServerView>,
     /// Packets for virtual routers that this node does not have.
     pub unknown_vrid: u64,
+    pub engine: EngineView,
 }
 
 /// One virtual router.
@@ -154,7 +160,8 @@ impl Calendar {
 
 impl NodeView {
     /// Puts together what an operator sees.
-    pub fn new(node: &NodeName, routers: &RoutersStatus, pools: &PoolsStatus, calendar: Calendar) -> Self {
+    pub fn new(node: &NodeName, engine: &EngineStatus, pools: &PoolsStatus, calendar: Calendar) -> Self {
+        let routers = &engine.routers;
         let ipvs = routers.ipvs.as_ref();
         Self {
             node: node.to_string(),
@@ -166,6 +173,7 @@ impl NodeView {
                 .map(|(name, server)| (name.to_string(), ServerView::new(server, ipvs, calendar)))
                 .collect(),
             unknown_vrid: routers.unknown_vrid,
+            engine: EngineView::new(engine, calendar),
         }
     }
 }
@@ -237,6 +245,7 @@ impl RealServerView {
 impl fmt::Display for NodeView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "node {}, baton {}", self.node, self.version)?;
+        write!(formatter, "{}", self.engine)?;
         let mut routers = Table::new(["virtual router", "state", "priority", "since", "reason"]);
         for (name, router) in &self.virtual_routers {
             let priority = router.priority.to_string();

@@ -23,6 +23,14 @@ pub fn now() -> Instant {
     Instant::from_start(Duration::new(seconds, nanoseconds))
 }
 
+/// Returns how long the machine has slept since it booted.
+pub fn slept() -> Duration {
+    let running = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(running.tv_sec).unwrap_or(0);
+    let nanoseconds = u32::try_from(running.tv_nsec).unwrap_or(0);
+    now().since_start().saturating_sub(Duration::new(seconds, nanoseconds))
+}
+
 /// One alarm at a moment of [`now`]'s clock, exact to the kernel's timer and not to the reactor's millisecond.
 #[derive(Debug)]
 pub struct Alarm {

@@ -1,7 +1,7 @@
 //! The only crate that touches the kernel: raw sockets, rtnetlink, IPVS.
 //!
 //! Each module is one thing the kernel offers. The engine's thread uses [`clock`], [`vrrp_socket`],
-//! [`packet_socket`] and [`neighbour_socket`]; the [`reconciler`] has a thread of its own, where rtnetlink and IPVS may take their time.
+//! [`packet_socket`], [`neighbour_socket`] and [`scheduling`]; the [`reconciler`] has a thread of its own, where rtnetlink and IPVS may take their time.
 //!
 //! This is the only crate with `unsafe` in it: for many messages in one system call, and where the standard interfaces
 //! lack a safe way. Each block says why it is sound.
@@ -19,4 +19,5 @@ pub mod packet_socket;
 pub mod reconciler;
 mod record;
 mod route_netlink;
+pub mod scheduling;
 pub mod vrrp_socket;

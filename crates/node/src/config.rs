@@ -1,5 +1,7 @@
 //! What one node is to do, in types that cannot be wrong; read from a file elsewhere.
 
+mod engine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +12,7 @@ use virtual_server::health::Check;
 use virtual_server::service::{Forwarding, Persistence, Scheduler, ServiceFlag, ServiceKey, Weight};
 use vrrp::{Centiseconds, ChecksumStyle, Family, Preemption, Priority, Version, Vrid};
 
+pub use self::engine::{EngineConfig, EngineSetting, Memory, RealtimePriority};
 use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
 
 /// One node's view of the configuration file: its own overrides are already in it.
@@ -19,12 +22,21 @@ pub struct Config {
     pub node: NodeName,
     /// The other nodes and where they are reached.
     pub peers: BTreeMap<NodeName, BTreeSet<IpAddr>>,
+    /// What the thread of the virtual routers asks of the kernel.
+    pub engine: EngineConfig,
     /// The virtual routers that this node takes part in.
     pub virtual_routers: BTreeMap<RouterName, Arc<VirtualRouterConfig>>,
     /// The sync groups and their members; each member is one of [`Self::virtual_routers`], in one group at most.
     pub sync_groups: BTreeMap<GroupName, BTreeSet<RouterName>>,
     /// The virtual servers.
     pub virtual_servers: BTreeMap<ServerName, Arc<VirtualServerConfig>>,
+}
+
+impl Config {
+    /// Returns the shortest interval of any virtual router: nothing has to be more punctual than this.
+    pub fn shortest_interval(&self) -> Option<Duration> {
+        self.virtual_routers.values().map(|router| router.interval.duration()).min()
+    }
 }
 
 /// One virtual router as this node runs it.

@@ -9,7 +9,9 @@ use virtual_server::health::{Check, CheckKind};
 use virtual_server::service::{Persistence, ServiceFlag, ServiceKey};
 use vrrp::{ChecksumStyle, Preemption};
 
-use crate::config::{Config, Follow, RealServer, Transport, VirtualRouterConfig, VirtualServerConfig};
+use crate::config::{
+    Config, EngineConfig, Follow, Memory, RealServer, Transport, VirtualRouterConfig, VirtualServerConfig,
+};
 
 /// Returns a line for each thing that differs, like `virtual_router web: priority 150 -> 120`, by the keys of the
 /// configuration file; none when the two configurations are equal.
@@ -18,6 +20,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<String> {
     if old.node != new.node {
         lines.push(format!("this node: {} -> {}", old.node, new.node));
     }
+    lines.extend(engine(&old.engine, &new.engine));
     for pair in paired(&old.peers, &new.peers) {
         let subject = format!("node {}", pair.name());
         pair.tell(&subject, &mut lines, |subject, old, new| {
@@ -128,6 +131,21 @@ fn plain<T: Display>(value: &T) -> String {
 
 fn time(time: &Duration) -> String {
     if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") }
+}
+
+fn engine(old: &EngineConfig, new: &EngineConfig) -> impl Iterator<Item = String> {
+    let EngineConfig { realtime_priority, memory, processors } = old;
+    let priority = |it: &Option<_>| optional(it.as_ref(), plain);
+    let is_locked = |memory: &Memory| matches!(memory, Memory::Locked).to_string();
+    [
+        changed("engine", "realtime_priority", realtime_priority, &new.realtime_priority, priority),
+        changed("engine", "lock_memory", memory, &new.memory, is_locked),
+        changed("engine", "processors", processors, &new.processors, |it| {
+            if it.is_empty() { "all".to_owned() } else { list(it) }
+        }),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -> Vec<String> {

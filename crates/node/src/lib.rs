@@ -20,6 +20,7 @@ pub mod name;
 mod node;
 pub mod plan;
 pub mod pools;
+pub mod punctuality;
 mod reception;
 pub mod reconciliation;
 pub mod report;

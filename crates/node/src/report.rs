@@ -1,6 +1,8 @@
 //! Every event that an operator may see, each with its cause. Their names and fields are stable: monitoring relies on
 //! them.
 
+mod engine;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use virtual_server::service::{ServiceKey, Weight};
 use vrrp::{BecomeActiveCause, BecomeBackupCause, Priority};
 
+pub use self::engine::EngineReport;
 use crate::config::InterfaceAddress;
 use crate::fault::Fault;
 use crate::name::{InterfaceName, RouterName, ServerName};
@@ -260,6 +263,8 @@ pub enum Report {
         /// How many real servers it has.
         destinations: usize,
     },
+    /// Something of the engine itself.
+    Engine(EngineReport),
     /// The configuration was replaced.
     Reloaded {
         /// What is different, one line each.

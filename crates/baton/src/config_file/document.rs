@@ -4,6 +4,7 @@ use node::name::NodeName;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::engine_section::EngineSection;
 use super::field::Field;
 use super::node_section::NodeSection;
 use super::problem::{Problem, Problems};
@@ -12,7 +13,7 @@ use super::section::Section;
 use super::server_section::ServerSection;
 
 /// Every key at the top of a file.
-pub(super) const KEYS: &[&str] = &["node", "virtual_router", "virtual_server"];
+pub(super) const KEYS: &[&str] = &["engine", "node", "virtual_router", "virtual_server"];
 
 /// The most nodes of a file; an election among more of them has never been wanted.
 const NODE_LIMIT: usize = 64;
@@ -30,6 +31,8 @@ const REAL_SERVER_LIMIT: usize = 65_536;
 /// The sections of a file that could be read.
 #[derive(Debug)]
 pub(super) struct Document {
+    /// How the engine gets its turn.
+    pub(super) engine: EngineSection,
     /// The nodes.
     pub(super) nodes: Vec<NodeSection>,
     /// The virtual routers.
@@ -45,6 +48,7 @@ impl Document {
     pub(super) fn read<'a>(root: &'a Spanned<DeValue<'a>>, problems: &'a Problems) -> Option<Self> {
         let field = Field::new("the file", root, problems);
         let section = Section::open("the file", field.span(), field, KEYS)?;
+        let engine = section.field("engine").and_then(EngineSection::read).unwrap_or_default();
         let nodes = section.named("node", NodeSection::read);
         let routers = section.named("virtual_router", RouterSection::read);
         let servers = section.named("virtual_server", ServerSection::read);
@@ -56,6 +60,7 @@ impl Document {
             );
         }
         let document = Self {
+            engine,
             nodes: nodes.into_iter().flatten().collect(),
             all_routers: routers.iter().all(Option::is_some),
             routers: routers.into_iter().flatten().collect(),

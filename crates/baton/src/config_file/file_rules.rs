@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use node::name::NodeName;
 use vrrp::{ChecksumStyle, Family, Priority, Version};
 
 use super::document::Document;
-use super::problem::{Problem, Problems, Span};
+use super::problem::{At, Problem, Problems, Span};
 use super::router_rules::{family, is_link_local, priority};
 use super::router_section::{RouterSection, TransportKind};
 use super::suggestion::closest;
@@ -23,6 +24,9 @@ const MTU: usize = 1500;
 /// Reports what is wrong between nodes and virtual routers.
 pub(super) fn check(document: &Document, problems: &Problems) {
     report_shared_node_addresses(document, problems);
+    for (node, _) in &document.engine.overrides {
+        report_unknown_node(document, "The engine", node, problems);
+    }
     for router in &document.routers {
         report_names(document, router, problems);
         report_families(router, problems);
@@ -68,21 +72,23 @@ fn report_names(document: &Document, router: &RouterSection, problems: &Problems
         reserved(group.span, "sync group");
     }
     for differing in &router.overrides {
-        let name = &differing.node;
-        if document.nodes.is_empty() || document.node(&name.value).is_some() {
-            continue;
-        }
-        let nodes = document.nodes.iter().map(|node| node.name.value.as_str());
-        let help = match closest(name.value.as_str(), nodes.clone()) {
-            Some(close) => format!("did you mean {close}?"),
-            None => format!("the nodes are: {}", nodes.collect::<Vec<_>>().join(", ")),
-        };
-        let title = format!(
-            "Virtual router {} differs on node {}, which is not there",
-            router.name.value, name.value
-        );
-        problems.report(Problem::at(name.span, title).label("no such node").help(help));
+        let subject = format!("Virtual router {}", router.name.value);
+        report_unknown_node(document, &subject, &differing.node, problems);
     }
+}
+
+/// Whatever differs on a node differs on one that is there.
+fn report_unknown_node(document: &Document, subject: &str, name: &At<NodeName>, problems: &Problems) {
+    if document.nodes.is_empty() || document.node(&name.value).is_some() {
+        return;
+    }
+    let nodes = document.nodes.iter().map(|node| node.name.value.as_str());
+    let help = match closest(name.value.as_str(), nodes.clone()) {
+        Some(close) => format!("did you mean {close}?"),
+        None => format!("the nodes are: {}", nodes.collect::<Vec<_>>().join(", ")),
+    };
+    let title = format!("{subject} differs on node {}, which is not there", name.value);
+    problems.report(Problem::at(name.span, title).label("no such node").help(help));
 }
 
 fn report_families(router: &RouterSection, problems: &Problems) {

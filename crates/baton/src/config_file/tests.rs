@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node::config::{Follow, Transport};
+use node::config::{EngineConfig, Follow, RealtimePriority, Transport};
 use virtual_server::service::{Forwarding, MarkFamily, ServiceFlag, ServiceKey};
 use vrrp::{Centiseconds, Priority};
 
@@ -78,6 +78,8 @@ fn the_reference_equals_the_defaults() {
 fn every_key_stands_in_the_reference() {
     let reference = example("reference.toml");
     let sections = [
+        ("[engine]", engine_section::KEYS),
+        ("[engine.node.lb2]", engine_section::NODE_KEYS),
         ("[node.", node_section::KEYS),
         ("[virtual_router.web]", router_section::KEYS),
         ("[virtual_router.web.announcements]", router_section::ANNOUNCEMENT_KEYS),
@@ -113,6 +115,23 @@ priority = 150
 [node.lb2]
 addresses = ["10.77.0.12", "fd77::12"]
 "#;
+
+#[test]
+fn the_engine_may_be_another_on_a_node() {
+    let file = parse(&format!(
+        "{TWO_NODES}[engine]\nrealtime_priority = 50\nprocessors = [3]\n\
+         [engine.node.lb2]\nrealtime_priority = 0\nprocessors = []\n{}",
+        router("virtual_addresses = [\"10.77.0.50/24\"]").strip_prefix(TWO_NODES).unwrap()
+    ));
+    let engine = |node| resolve(&file, node).engine;
+    let usual = EngineConfig::default();
+    let priority = RealtimePriority::new(50);
+    assert_eq!(
+        engine("lb1"),
+        EngineConfig { realtime_priority: priority, processors: [3].into(), ..usual.clone() }
+    );
+    assert_eq!(engine("lb2"), EngineConfig { realtime_priority: None, ..usual });
+}
 
 fn router(keys: &str) -> String {
     format!("{TWO_NODES}\n[virtual_router.web]\ninterface = \"eth0\"\nvirtual_router_id = 51\n{keys}\n")

@@ -5,7 +5,7 @@ use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
 use vrrp::{Centiseconds, Family, Priority, Version, Vrid};
 
 use super::*;
-use crate::config::{Announcements, InterfaceAddress};
+use crate::config::{Announcements, EngineConfig, InterfaceAddress, Memory};
 use crate::name::{InterfaceName, NodeName, RouterName, ServerName};
 
 fn address(address: &str, interface: &str) -> InterfaceAddress {
@@ -67,6 +67,7 @@ fn config() -> Config {
     Config {
         node: NodeName::new("lb1").unwrap(),
         peers: [(NodeName::new("lb2").unwrap(), ["10.77.0.12".parse().unwrap()].into())].into(),
+        engine: EngineConfig::default(),
         virtual_routers: [(web, Arc::new(router))].into(),
         sync_groups: BTreeMap::new(),
         virtual_servers: [(ServerName::new("web").unwrap(), Arc::new(server))].into(),
@@ -105,9 +106,14 @@ fn each_change_is_told_by_its_key() {
     server.real_servers.get_mut(&"10.78.0.22:80".parse().unwrap()).unwrap().weight = Weight::new(3);
     Arc::make_mut(server.check.as_mut().unwrap()).interval = Duration::from_secs(5);
     new.peers.insert(NodeName::new("lb3").unwrap(), BTreeSet::new());
+    new.engine =
+        EngineConfig { realtime_priority: None, memory: Memory::Swappable, processors: [2, 3].into() };
     assert_eq!(
         differences(&config(), &new),
         [
+            "engine: realtime_priority 10 -> none",
+            "engine: lock_memory true -> false",
+            "engine: processors all -> 2, 3",
             "node lb3 added",
             "virtual_router web: priority 150 -> 120",
             "virtual_router web: advert_interval 1s -> 100ms",

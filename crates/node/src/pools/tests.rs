@@ -3,7 +3,7 @@ use virtual_server::health::CheckKind;
 use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
 
 use super::*;
-use crate::config::{Follow, RealServer};
+use crate::config::{EngineConfig, Follow, RealServer};
 use crate::name::NodeName;
 use crate::status::{RealServerState, ServerState};
 
@@ -57,6 +57,7 @@ fn config<const N: usize>(servers: [(&str, Arc<VirtualServerConfig>); N]) -> Arc
     Arc::new(Config {
         node: NodeName::new("lb1").unwrap(),
         peers: BTreeMap::new(),
+        engine: EngineConfig::default(),
         virtual_routers: BTreeMap::new(),
         sync_groups: BTreeMap::new(),
         virtual_servers: servers.into_iter().map(|(name, config)| (server(name), config)).collect(),

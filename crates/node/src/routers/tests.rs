@@ -8,7 +8,7 @@ use vrrp::{
 };
 
 use super::*;
-use crate::config::{Announcements, Transport, VirtualRouterConfig};
+use crate::config::{Announcements, EngineConfig, Transport, VirtualRouterConfig};
 use crate::name::NodeName;
 use crate::plan::Change;
 use crate::reconciliation::{Refusal, RefusalKind};
@@ -61,6 +61,7 @@ fn config(routers: &[(&str, VirtualRouterConfig)], group: &[&str]) -> Arc<Config
     Arc::new(Config {
         node: NodeName::new("lb1").unwrap(),
         peers: BTreeMap::new(),
+        engine: EngineConfig::default(),
         virtual_routers: routers
             .iter()
             .map(|(name, config)| (router(name), Arc::new(config.clone())))

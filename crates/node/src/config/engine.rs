@@ -1,0 +1,81 @@
+//! How the engine's thread gets its turn on a machine that is busy with other things.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What the engine's thread asks of the kernel's scheduler and memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Its rank before all ordinary processes; it is one of those if left out.
+    pub realtime_priority: Option<RealtimePriority>,
+    /// Whether the daemon's memory may leave for the swap.
+    pub memory: Memory,
+    /// The numbers of the processors that it may run on; all of them when empty.
+    pub processors: BTreeSet<u16>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            realtime_priority: Some(RealtimePriority(10)),
+            memory: Memory::Locked,
+            processors: BTreeSet::new(),
+        }
+    }
+}
+
+/// A priority of `SCHED_FIFO`, 1 to 99 (`sched(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RealtimePriority(u8);
+
+impl RealtimePriority {
+    /// Returns the priority of this number, if it is one.
+    pub const fn new(number: u8) -> Option<Self> {
+        match number {
+            1..=99 => Some(Self(number)),
+            0 | 100.. => None,
+        }
+    }
+
+    /// Returns the number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for RealtimePriority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
+/// Whether memory stays where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// What was touched once stays (`mlockall(2)`).
+    Locked,
+    /// The kernel may move it to the swap.
+    Swappable,
+}
+
+/// One of the things that [`EngineConfig`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineSetting {
+    /// [`EngineConfig::realtime_priority`].
+    RealtimePriority,
+    /// [`EngineConfig::memory`].
+    LockMemory,
+    /// [`EngineConfig::processors`].
+    Processors,
+}
+
+impl EngineSetting {
+    /// Returns its key in the configuration file.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::RealtimePriority => "realtime_priority",
+            Self::LockMemory => "lock_memory",
+            Self::Processors => "processors",
+        }
+    }
+}
