@@ -75,6 +75,10 @@ pub struct RouterStatus {
     pub became_active: u64,
     /// Times an address was put back.
     pub addresses_restored: u64,
+    /// Times that another Active was heard.
+    pub dual_active: u64,
+    /// Advertisements of another virtual router with its number.
+    pub vrid_conflicts: u64,
 }
 
 /// One virtual server.

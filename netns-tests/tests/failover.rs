@@ -140,9 +140,15 @@ fn a_node_that_hears_nobody_though_it_is_heard_yields_again_when_it_hears() {
     let port = pair.lab().port("lb2", "eth0");
     port.lose(lab::Direction::ToMachine, lab::Loss::All).unwrap();
     pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
-    pair.daemon("lb1").wait_for("dual_active", &[("peer", "10.77.0.12")], LIMIT);
+    let lb2 = [("virtual_router", "web"), ("peer", "10.77.0.12")];
+    pair.daemon("lb1").wait_for("dual_active", &lb2, LIMIT);
+    assert_eq!(pair.daemon("lb1").router("web").dual_active, 1);
     pair.lab().heal().unwrap();
     pair.wait_for_holder(VIRTUAL, "lb1");
+    let over = pair.daemon("lb1").wait_for("dual_active_over", &lb2, LIMIT);
+    assert!(over.field("milliseconds").parse::<f64>().unwrap() > 0.0, "{over:?}");
+    let outranked = [("reason", "outranked"), ("peer", "10.77.0.11"), ("priority", "150")];
+    pair.daemon("lb2").wait_for("became_backup", &outranked, LIMIT);
 }
 
 #[test]

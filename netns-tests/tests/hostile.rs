@@ -146,15 +146,40 @@ fn a_packet_from_a_node_s_own_address_is_refused() {
 }
 
 #[test]
-fn another_address_list_is_accepted_and_told() {
+fn another_address_list_of_the_other_node_is_accepted_and_told() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.look_from_now();
+    pair.configure(&netns_tests::pair(&[&WEB.replace("0.50/24", "0.51/24")]));
+    assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 0);
+    pair.daemon("lb2").wait_for("address_list_differs", &[("peer", "10.77.0.11")], LIMIT);
+    pair.wait_to_hear("lb2", 5);
+    assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
+}
+
+#[test]
+fn a_foreign_pair_with_the_same_number_is_named_and_changes_nothing_unless_it_outranks() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
     let stranger = Stranger::at(pair.machine("client"));
-    let other = Packet::version_3(200).with(8, &[10, 77, 0, 99]);
-    // Better than both: whoever is heard takes the role away, whatever the list.
-    stranger.send(&other);
-    let peer = [("peer", "10.77.0.100")];
-    pair.daemon("lb1").wait_for("address_list_differs", &peer, LIMIT);
-    pair.daemon("lb1").wait_for("became_backup", &[("reason", "outranked")], LIMIT);
+    let foreign = |priority| Packet::version_3(priority).with(8, &[10, 77, 0, 99]);
+    pair.look_from_now();
+    for _ in 0..TIMES {
+        stranger.send(&foreign(50));
+    }
+    let fields = [("virtual_router", "web"), ("peer", "10.77.0.100"), ("addresses", "10.77.0.99")];
+    for node in ["lb1", "lb2"] {
+        pair.daemon(node).wait_for("vrid_conflict", &fields, LIMIT);
+        let daemon = pair.daemon(node);
+        let all = || Ok(daemon.router("web").vrid_conflicts == TIMES);
+        wait_until("The count of foreign advertisements", LIMIT, all).unwrap();
+        let told = daemon.new_events().iter().filter(|event| event.name == "vrid_conflict").count();
+        assert_eq!((told, daemon.transitions()), (1, Vec::new()), "{node}");
+    }
+    pair.wait_for_holder(VIRTUAL, "lb1");
+
+    // Better than both: it takes the role away until it is silent, as anybody would.
+    stranger.send(&foreign(200));
+    let outranked = [("reason", "outranked"), ("peer", "10.77.0.100"), ("priority", "200")];
+    pair.daemon("lb1").wait_for("became_backup", &outranked, LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");
     assert!(pair.daemon("lb1").router("web").refused.is_empty());
 }

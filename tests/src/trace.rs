@@ -75,6 +75,12 @@ pub fn told(report: &Report) -> String {
         Report::DualActive { router, by, priority } => {
             format!("{router}: heard another Active, {by} of priority {}, that has to yield", priority.get())
         }
+        Report::DualActiveOver { router, by, lasted } => {
+            format!("{router}: {by} is heard as Active no more, it was for {lasted:?}")
+        }
+        Report::VridConflict { router, from, addresses } => {
+            format!("{router}: {from} uses its number for {addresses:?}")
+        }
         Report::AdvertisementRefused { from, rejection, .. } => {
             format!("refused a packet from {from}: {rejection}")
         }

@@ -12,8 +12,8 @@ use monotonic::Instant;
 use node::name::NodeName;
 use node::reconciliation::IpvsAvailability;
 use node::status::{
-    HandOver, HandOverOutcome, PoolsStatus, RealServerState, RealServerStatus, RouterStatus, ServerState,
-    ServerStatus,
+    HandOver, HandOverOutcome, PoolsStatus, RealServerState, RealServerStatus, Rival, RouterStatus,
+    ServerState, ServerStatus,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,10 +50,24 @@ pub struct RouterView {
     pub refused: BTreeMap<String, u64>,
     pub became_active: u64,
     pub addresses_restored: u64,
+    /// Times that another Active was heard while it was Active.
+    pub dual_active: u64,
+    /// Advertisements of another virtual router with its number.
+    pub vrid_conflicts: u64,
     /// Set while it prefers other nodes after it was passed on.
     pub away: Option<AwayView>,
     /// The last planned hand-over.
     pub hand_over: Option<HandOverView>,
+    /// Another Active, while it is heard.
+    pub rival: Option<RivalView>,
+}
+
+/// Another Active of a virtual router.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RivalView {
+    pub peer: IpAddr,
+    pub priority: u8,
+    pub since: Timestamp,
 }
 
 /// How long a virtual router prefers other nodes.
@@ -194,8 +208,15 @@ impl RouterView {
             refused: router.refusals.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             became_active: router.counters.became_active,
             addresses_restored: router.counters.addresses_restored,
+            dual_active: router.counters.dual_active,
+            vrid_conflicts: router.counters.vrid_conflicts,
             away: router.away.map(|away| AwayView { until: away.until.map(|until| calendar.time(until)) }),
             hand_over: router.hand_over.map(|hand_over| HandOverView::new(hand_over, calendar)),
+            rival: router.rival.map(|Rival { peer, priority, since, last_heard: _ }| RivalView {
+                peer,
+                priority: priority.get(),
+                since: calendar.time(since),
+            }),
         }
     }
 }

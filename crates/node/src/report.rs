@@ -123,6 +123,24 @@ pub enum Report {
         /// The other Active's priority.
         priority: Priority,
     },
+    /// There are two Actives no longer.
+    DualActiveOver {
+        /// The virtual router.
+        router: RouterName,
+        /// The other one's address.
+        by: IpAddr,
+        /// How long the other one was heard.
+        lasted: Duration,
+    },
+    /// Somebody uses the virtual router's number for other addresses; at most one a minute and virtual router.
+    VridConflict {
+        /// The virtual router.
+        router: RouterName,
+        /// Who advertises them.
+        from: IpAddr,
+        /// The addresses.
+        addresses: Vec<IpAddr>,
+    },
     /// A received packet was refused; at most one a minute, reason and virtual router.
     AdvertisementRefused {
         /// Where it came in.

@@ -7,6 +7,7 @@ mod hearing;
 mod holding;
 mod member;
 mod quiet;
+mod rivals;
 mod source;
 mod taking_part;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use self::group::Groups;
 use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
 use self::member::{Member, Standing};
 use self::quiet::Quiet;
+use self::rivals::End;
 use crate::config::{Config, InterfaceAddress};
 use crate::host_state::Roles;
 use crate::link::{LinkEvent, LinkState};
@@ -160,6 +162,8 @@ enum Timer {
     Penalty(RouterName),
     /// The end of staying away.
     Away(RouterName),
+    /// The moment from which another Active counts as silent.
+    Rival(RouterName),
 }
 
 impl Routers {
@@ -256,6 +260,7 @@ impl Routers {
                     self.evaluate(&name, now, outputs);
                 }
                 Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
+                Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
             }
         }
         // A role that was given up just now is announced no more.
@@ -323,8 +328,8 @@ impl Routers {
     fn forget(&mut self, name: &RouterName) {
         self.members.remove(name);
         self.refused.remove(name);
-        for timer in
-            [Timer::Router, Timer::Patience, Timer::Penalty, Timer::Away].map(|timer| timer(name.clone()))
+        for timer in [Timer::Router, Timer::Patience, Timer::Penalty, Timer::Away, Timer::Rival]
+            .map(|timer| timer(name.clone()))
         {
             self.timers.set(timer, None);
         }

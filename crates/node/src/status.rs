@@ -50,6 +50,21 @@ pub struct RouterStatus {
     pub away: Option<Away>,
     /// The last time that it handed over since the daemon started.
     pub hand_over: Option<HandOver>,
+    /// Another Active, while it is heard.
+    pub rival: Option<Rival>,
+}
+
+/// Another Active of a virtual router, which has to yield to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its address.
+    pub peer: IpAddr,
+    /// Its priority.
+    pub priority: Priority,
+    /// When it was first heard.
+    pub since: Instant,
+    /// When it was last heard.
+    pub last_heard: Instant,
 }
 
 /// How long a virtual router prefers other nodes, whatever their priority.
@@ -123,6 +138,10 @@ pub struct RouterCounters {
     pub became_active: u64,
     /// Times that somebody else had removed one of its addresses and it was put back.
     pub addresses_restored: u64,
+    /// Times that another Active was heard while it was Active, each from the first advertisement to the last.
+    pub dual_active: u64,
+    /// Advertisements received of another virtual router with its number.
+    pub vrid_conflicts: u64,
 }
 
 /// The virtual servers of a node at one moment.

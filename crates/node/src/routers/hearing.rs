@@ -1,13 +1,10 @@
 //! What becomes of a packet that came in.
 
-use std::net::IpAddr;
-
 use monotonic::Instant;
 use vrrp::{Family, Priority, RouterEvent};
 
 use super::member::Standing;
 use super::{Datagram, Routers, RoutersOutput, Segment};
-use crate::config::InterfaceAddress;
 use crate::name::RouterName;
 use crate::reception::{Rejection, receive};
 use crate::report::Report;
@@ -29,16 +26,6 @@ impl Routers {
             Ok(advertisement) => {
                 member.counters.advertisements_received += 1;
                 let from = datagram.source;
-                if !lists_same(&member.config.addresses, &advertisement.addresses)
-                    && self
-                        .told
-                        .lets_through((Some(name.clone()), segment.clone(), "address_list_differs"), now)
-                {
-                    outputs.push(RoutersOutput::Report(Report::AddressListDiffers {
-                        router: name.clone(),
-                        from,
-                    }));
-                }
                 // One that hands over names a shorter interval, once.
                 let before = member.heard_interval.replace(advertisement.interval);
                 let is_meant =
@@ -55,6 +42,7 @@ impl Routers {
                         theirs,
                     }));
                 }
+                self.compare_addresses(&name, &advertisement, from, now, outputs);
                 self.step(&name, RouterEvent::Heard { advertisement: &advertisement, from }, now, outputs);
                 if advertisement.priority == Priority::RELEASE {
                     let interval = advertisement.interval;
@@ -90,10 +78,4 @@ impl Routers {
             }));
         }
     }
-}
-
-fn lists_same(ours: &[InterfaceAddress], theirs: &[IpAddr]) -> bool {
-    ours.len() == theirs.len()
-        && (ours.iter().zip(theirs).all(|(ours, theirs)| ours.address == *theirs)
-            || ours.iter().all(|ours| theirs.contains(&ours.address)))
 }

@@ -14,7 +14,7 @@ use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::Fault;
 use crate::name::GroupName;
-use crate::status::{Away, HandOver, RouterCounters, RouterState, RouterStatus};
+use crate::status::{Away, HandOver, Rival, RouterCounters, RouterState, RouterStatus};
 
 /// One virtual router of this node.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Member {
     pub(super) away: Option<Away>,
     /// The last time that it handed over.
     pub(super) hand_over: Option<HandOver>,
+    /// Another Active, while it is heard.
+    pub(super) rival: Option<Rival>,
     /// What it sends while it is Active, made once and sent many times.
     ready: Vec<Transmission>,
 }
@@ -60,6 +62,7 @@ impl Member {
             heard_interval: None,
             away: None,
             hand_over: None,
+            rival: None,
             ready: Vec::new(),
         }
     }
@@ -188,6 +191,7 @@ impl Member {
             refusals: self.refusals.clone(),
             away: self.away,
             hand_over: self.hand_over,
+            rival: self.rival,
         }
     }
 

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use monotonic::Instant;
-use vrrp::{BecomeBackupCause, Priority, RouterAction, RouterEvent, State};
+use vrrp::{BecomeBackupCause, RouterAction, RouterEvent, State};
 
 use super::member::Standing;
+use super::rivals::End;
 use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
 use crate::fault::{Fault, Voice};
 use crate::name::RouterName;
@@ -162,28 +163,21 @@ impl Routers {
                     };
                     self.end_patience(name);
                     outputs.push(RoutersOutput::Report(Report::BecameBackup { router: name.clone(), cause }));
+                    self.end_contest(name, End::Yielded { at: now }, outputs);
                 }
-                RouterAction::BecameInitialize => self.end_patience(name),
+                RouterAction::BecameInitialize => {
+                    self.end_patience(name);
+                    self.end_contest(name, End::Yielded { at: now }, outputs);
+                }
                 RouterAction::BecameLeaving => {
                     member.since = now;
                     self.end_patience(name);
+                    self.end_contest(name, End::Yielded { at: now }, outputs);
                 }
                 RouterAction::HandedOver { to } => self.handed_over(name, to, now, outputs),
                 RouterAction::NobodyTookOver => self.found_nobody(name, now, outputs),
                 RouterAction::Contested { by, priority } => {
-                    let key = (Some(name.clone()), member.segment(), "dual_active");
-                    // Whoever was just taken over from may still say so once.
-                    let is_lasting = now - member.since > member.config.interval.duration();
-                    let is_leaving = priority == Priority::RELEASE;
-                    if is_lasting && !is_leaving && self.told.lets_through(key, now) {
-                        let router = name.clone();
-                        outputs.push(RoutersOutput::Report(Report::DualActive { router, by, priority }));
-                    }
-                    // The other one has announced the addresses too: without this, neighbours stay with it until the
-                    // next refresh. An interval is how often it is heard when all is well.
-                    let (config, gap) = (&member.config, member.config.interval.duration());
-                    let again = self.announcing.repeat(config.all_addresses(), gap, &self.links, now);
-                    outputs.extend(again.into_iter().map(RoutersOutput::Announce));
+                    self.be_contested(name, by, priority, now, outputs);
                 }
             }
         }

@@ -1,4 +1,5 @@
 mod handing_over;
+mod rivals;
 
 use std::time::Duration;
 
@@ -338,14 +339,6 @@ fn a_shorter_interval_that_is_named_once_is_the_last_word_of_one_that_hands_over
         let told = matches!(reports(&outputs)[..], [Report::IntervalDiffers { .. }]);
         assert_eq!(told, is_told, "after {milliseconds} ms");
     }
-}
-
-#[test]
-fn another_address_list_is_accepted_and_told() {
-    let mut routers = one();
-    let said = Advertisement { addresses: vec![[10, 77, 0, 99].into()], ..advertisement(51, 200) };
-    assert!(matches!(reports(&hear(&mut routers, &said, at(10)))[..], [Report::AddressListDiffers { .. }]));
-    assert_eq!(routers.next_deadline(), Some(at(10) + Duration::from_micros(3_609_375)));
 }
 
 #[test]
