@@ -85,7 +85,7 @@ impl Dialect {
         text
     }
 
-    fn keepalived(self, preferred: Preferred) -> String {
+    fn keepalived(self, preferred: Preferred, more: &str) -> String {
         let (_, priority) = preferred.priorities();
         let (number, interval) = match self.version {
             Version::V2 => (2, "1"),
@@ -100,7 +100,7 @@ impl Dialect {
         format!(
             "global_defs {{\nrouter_id lb2\nvrrp_garp_master_delay 0\n}}\n\
              vrrp_instance web {{\nstate BACKUP\ninterface eth0\nvirtual_router_id 51\npriority {priority}\n\
-             advert_int {interval}\nversion {number}\n{unicast}virtual_ipaddress {{\n{}\n}}\n}}\n",
+             advert_int {interval}\nversion {number}\n{unicast}{more}virtual_ipaddress {{\n{}\n}}\n}}\n",
             self.addresses().join("\n")
         )
     }
@@ -149,8 +149,17 @@ impl Keepalived {
     /// When it is not installed.
     #[track_caller]
     pub fn start(namespace: &Namespace, dialect: Dialect, preferred: Preferred) -> Self {
+        Self::start_with(namespace, dialect, preferred, "")
+    }
+
+    /// Starts one inside a namespace, with more lines in its virtual router.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    #[track_caller]
+    pub fn start_with(namespace: &Namespace, dialect: Dialect, preferred: Preferred, more: &str) -> Self {
         let folder = Folder::new();
-        let config = folder.write("keepalived.conf", &dialect.keepalived(preferred));
+        let config = folder.write("keepalived.conf", &dialect.keepalived(preferred, more));
         let mut command = Command::new("keepalived");
         command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file"]).arg(config);
         command.arg("--pid").arg(folder.path().join("pid")).arg("--vrrp_pid").arg(folder.path().join("vrrp"));

@@ -1,14 +1,17 @@
 //! Packets that no honest node sends, and a stranger on the segment who sends them.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use lab::Namespace;
-use pnet::packet::MutablePacket as _;
+use lab::{Namespace, wait_until};
 use pnet::packet::ip::IpNextHeaderProtocol;
-use pnet::packet::ipv4::MutableIpv4Packet;
+use pnet::packet::ipv4::{Ipv4Packet, MutableIpv4Packet};
+use pnet::packet::{MutablePacket as _, Packet as _};
 use pnet::util;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::LIMIT;
 
 /// VRRP's number among the protocols of IP.
 const PROTOCOL: u8 = 112;
@@ -151,6 +154,57 @@ impl Stranger {
         };
         sent.unwrap_or_else(|error| panic!("Cannot send {packet:?}: {error}"));
     }
+}
+
+/// Somebody on the segment who hears what is sent to the group of IPv4.
+#[derive(Debug)]
+pub struct Eavesdropper(Socket);
+
+impl Eavesdropper {
+    /// Somebody at the client's `eth0`, who hears everything from now on.
+    ///
+    /// # Panics
+    /// Without root.
+    #[track_caller]
+    pub fn at(client: &Namespace) -> Self {
+        let open = || -> io::Result<Self> {
+            let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(PROTOCOL))))?;
+            socket.bind_device(Some(b"eth0"))?;
+            socket.join_multicast_v4(&GROUP, &CLIENT)?;
+            socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+            Ok(Self(socket))
+        };
+        let opened = client.enter(open).unwrap_or_else(|error| panic!("{error}"));
+        opened.unwrap_or_else(|error| panic!("Cannot listen to the group: {error}; be root"))
+    }
+
+    /// Waits for a packet of this sender, and returns it as it was sent.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[track_caller]
+    pub fn hear_from(&mut self, sender: IpAddr) -> Packet {
+        let mut heard = None;
+        let waited = wait_until(&format!("A packet from {sender}"), LIMIT, || {
+            let mut room = [0; 1500];
+            let Ok(length) = self.0.read(&mut room) else { return Ok(false) };
+            heard = packet(&room[..length]).filter(|packet| packet.source == sender);
+            Ok(heard.is_some())
+        });
+        waited.unwrap_or_else(|error| panic!("{error}"));
+        heard.expect("the wait ended because it was heard")
+    }
+}
+
+/// What a raw socket has received.
+fn packet(bytes: &[u8]) -> Option<Packet> {
+    let header = Ipv4Packet::new(bytes)?;
+    Some(Packet {
+        source: header.get_source().into(),
+        destination: header.get_destination().into(),
+        hop_limit: header.get_ttl(),
+        message: header.payload().to_vec(),
+    })
 }
 
 /// A whole IPv4 packet; the kernel fills in its length and checksum.

@@ -69,6 +69,8 @@ pub struct RouterStatus {
     pub advertisements_sent: u64,
     /// Advertisements received and accepted.
     pub advertisements_received: u64,
+    /// Of these, how many proved nothing and were accepted all the same.
+    pub unauthenticated: u64,
     /// Packets refused, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Times it became Active.

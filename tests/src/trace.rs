@@ -84,6 +84,7 @@ pub fn told(report: &Report) -> String {
         Report::AdvertisementRefused { from, rejection, .. } => {
             format!("refused a packet from {from}: {rejection}")
         }
+        Report::UnauthenticatedAccepted { router, from } => format!("{router}: {from} does not sign"),
         Report::AddressListDiffers { router, from } => format!("{router}: {from} lists other addresses"),
         Report::IntervalDiffers { router, from, theirs } => {
             format!("{router}: {from} has the interval {theirs:?}")

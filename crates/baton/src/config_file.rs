@@ -19,6 +19,8 @@ use document::Document;
 use node_section::{NodeKind, NodeSection};
 use problem::{Problem, Problems};
 
+mod authentication_rules;
+mod authentication_section;
 mod check_section;
 mod config_errors;
 mod document;
@@ -26,6 +28,7 @@ pub mod duration;
 mod engine_section;
 mod field;
 mod file_rules;
+mod key_file;
 mod node_section;
 mod problem;
 mod router_rules;
@@ -58,7 +61,7 @@ impl ConfigFile {
         Self::parse(&name, &text)
     }
 
-    /// Reads the text of a file that is called `name`.
+    /// Reads the text of a file that is called `name`, and the files of keys that it names.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -69,7 +72,10 @@ impl ConfigFile {
         let problems = Problems::default();
         let document = Document::read(&root, &problems);
         let (configs, foreign) = match &document {
-            Some(document) if syntax_errors.is_empty() => configs(document, &problems),
+            Some(document) if syntax_errors.is_empty() => {
+                let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+                configs(document, folder, &problems)
+            }
             Some(_) | None => Configs::default(),
         };
         let problems = told(problems, configs.len());
@@ -108,8 +114,9 @@ impl ConfigFile {
 /// The configurations of the nodes that run Baton, and the names of the others.
 type Configs = (BTreeMap<NodeName, Config>, Vec<NodeName>);
 
-fn configs(document: &Document, problems: &Problems) -> Configs {
+fn configs(document: &Document, folder: &Path, problems: &Problems) -> Configs {
     file_rules::check(document, problems);
+    let authentication = authentication_rules::resolve(document, folder, problems);
     let virtual_servers = server_rules::resolve(document, problems);
     let mut groups: BTreeMap<GroupName, BTreeSet<RouterName>> = BTreeMap::new();
     for router in &document.routers {
@@ -128,7 +135,7 @@ fn configs(document: &Document, problems: &Problems) -> Configs {
             })
             .collect(),
         engine: document.engine.resolve(&node.name.value),
-        virtual_routers: router_rules::resolve(document, node, problems),
+        virtual_routers: router_rules::resolve(document, node, &authentication, problems),
         sync_groups: groups.clone(),
         virtual_servers: virtual_servers.clone(),
     };

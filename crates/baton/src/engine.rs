@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::clock::{Alarm, now};
+use host::clock::{Alarm, now, wall_clock};
 use host::packet_socket::{AnnouncementSocket, Frame};
 use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
@@ -18,6 +18,7 @@ use node::name::RouterName;
 use node::punctuality::Punctuality;
 use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use node::status::RoutersStatus;
+use node::wall_clock::WallClock;
 use tokio::sync::{mpsc, watch};
 
 use crate::desire::Desire;
@@ -63,6 +64,7 @@ pub struct Engine {
     turns: Turns,
     /// When the status is published next, if anything happens by then; at once after what an operator wants to see.
     publish_at: Instant,
+    wall_clock: WallClock,
     transmissions: Vec<Transmission>,
     announcements: Vec<Announcement>,
     course: Course,
@@ -131,6 +133,7 @@ impl Engine {
             journal,
             status,
             publish_at: now,
+            wall_clock: WallClock::default(),
             transmissions: Vec::new(),
             announcements: Vec::new(),
             course: Course::Running,
@@ -145,6 +148,7 @@ impl Engine {
         for event in interfaces {
             self.follow_link(event);
         }
+        self.look_at_the_wall_clock();
         self.handle(RoutersInput::Start);
         self.desire.set_roles(self.routers.roles());
         self.flush();
@@ -172,6 +176,7 @@ impl Engine {
     /// slept hears its successor before it says a word.
     fn turn(&mut self, wake: Wake) {
         let due = self.routers.next_deadline();
+        self.look_at_the_wall_clock();
         self.hear();
         match wake {
             Wake::Packets | Wake::Deadline => {}
@@ -196,6 +201,16 @@ impl Engine {
         }
         self.flush();
         self.turns.end();
+    }
+
+    /// People's time only matters where it was set.
+    fn look_at_the_wall_clock(&mut self) {
+        let seen = now();
+        let shown = WallClock::new(seen, wall_clock());
+        if shown.differs(self.wall_clock) {
+            self.wall_clock = shown;
+            self.handle(RoutersInput::WallClock(shown));
+        }
     }
 
     fn hear(&mut self) {

@@ -40,6 +40,9 @@ pub fn write(report: &Report) {
         Report::AdvertisementRefused { interface, router, from, rejection } => {
             routers::advertisement_refused(interface, router.as_ref(), *from, *rejection);
         }
+        Report::UnauthenticatedAccepted { router, from } => {
+            routers::unauthenticated_accepted(router, *from);
+        }
         Report::AddressListDiffers { router, from } => routers::address_list_differs(router, *from),
         Report::IntervalDiffers { router, from, theirs } => routers::interval_differs(router, *from, *theirs),
         Report::AddressTaken { address } => kernel::address_taken(address),

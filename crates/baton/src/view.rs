@@ -46,6 +46,8 @@ pub struct RouterView {
     pub addresses: Vec<String>,
     pub advertisements_sent: u64,
     pub advertisements_received: u64,
+    /// Of these, how many carried no proof and were accepted because the mode is not to enforce one.
+    pub unauthenticated: u64,
     /// Refused packets by reason.
     pub refused: BTreeMap<String, u64>,
     pub became_active: u64,
@@ -205,6 +207,7 @@ impl RouterView {
             addresses: router.addresses.iter().map(ToString::to_string).collect(),
             advertisements_sent: router.counters.advertisements_sent,
             advertisements_received: router.counters.advertisements_received,
+            unauthenticated: router.counters.unauthenticated,
             refused: router.refusals.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             became_active: router.counters.became_active,
             addresses_restored: router.counters.addresses_restored,

@@ -31,6 +31,13 @@ pub fn slept() -> Duration {
     now().since_start().saturating_sub(Duration::new(seconds, nanoseconds))
 }
 
+/// Reads the clock of people: the time since 1970, or zero where it is set before that.
+pub fn wall_clock() -> Duration {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Realtime);
+    let nanoseconds = u32::try_from(tv_nsec).expect("a timespec has less than a second of nanoseconds");
+    u64::try_from(tv_sec).map_or(Duration::ZERO, |seconds| Duration::new(seconds, nanoseconds))
+}
+
 /// One alarm at a moment of [`now`]'s clock, exact to the kernel's timer and not to the reactor's millisecond.
 #[derive(Debug)]
 pub struct Alarm {

@@ -160,6 +160,7 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         preemption,
         checksum,
         transport,
+        authentication,
         addresses,
         unadvertised,
         announcements,
@@ -186,6 +187,8 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
             .to_owned()
         }),
         changed(subject, "transport", transport, &new.transport, show_transport),
+        // What differs is secret, or of interest only with what is.
+        (*authentication != new.authentication).then(|| format!("{subject}: authentication changed")),
         changed(subject, "virtual_addresses", addresses, &new.addresses, |addresses| list(addresses)),
         changed(subject, "unadvertised_addresses", unadvertised, &new.unadvertised, |addresses| {
             list(addresses)

@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-mod address;
 pub mod config;
 pub mod difference;
 pub mod fault;
@@ -29,6 +28,7 @@ pub mod routers;
 pub mod script;
 pub mod status;
 mod timers;
+pub mod wall_clock;
 
 pub use self::node::{Input, Node, Output};
 pub use self::reception::{Datagram, Rejection, Segment};

@@ -19,6 +19,7 @@ use crate::reconciliation::Reconciliation;
 use crate::report::Report;
 use crate::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use crate::status::{PoolsStatus, RoutersStatus};
+use crate::wall_clock::WallClock;
 
 /// What can happen to a node.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub enum Input<'a> {
     },
     /// The kernel was worked on.
     Reconciled(Reconciliation),
+    /// The wall clock was looked at.
+    WallClock(WallClock),
     /// Another configuration holds from now on.
     Reload(Arc<Config>),
     /// Somebody else announced an address to the neighbours.
@@ -123,6 +126,7 @@ impl Node {
             Input::Reload(config) => {
                 (Some(RoutersInput::Reload(Arc::clone(&config))), Some(PoolsInput::Reload(config)))
             }
+            Input::WallClock(wall_clock) => (Some(RoutersInput::WallClock(wall_clock)), None),
             Input::AddressAnnounced { interface, address } => {
                 (Some(RoutersInput::AddressAnnounced { interface, address }), None)
             }

@@ -3,9 +3,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use thiserror::Error;
-use vrrp::{Advertisement, Centiseconds, Family, ParseError, Version, multicast_group};
+use vrrp::{
+    Advertisement, AuthenticationError, Centiseconds, Family, Message, ParseError, Proof, Sequences, Version,
+    multicast_group,
+};
 
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::name::InterfaceName;
@@ -53,6 +57,9 @@ pub enum Rejection {
     /// Its bytes are no advertisement.
     #[error("{0}")]
     Malformed(#[from] ParseError),
+    /// It does not prove where it comes from.
+    #[error("{0}")]
+    Authentication(AuthenticationError),
     /// No virtual router here has its number on this interface and in this family.
     #[error("no virtual router has the identifier {vrid} here")]
     UnknownVrid {
@@ -101,7 +108,16 @@ impl Rejection {
             Self::Malformed(ParseError::Vrid) | Self::UnknownVrid { .. } => "vrid",
             Self::Malformed(ParseError::NoAddress) => "address_count",
             Self::Malformed(ParseError::Interval) | Self::Interval { .. } => "interval",
-            Self::Malformed(ParseError::Authentication { .. }) => "authentication",
+            Self::Malformed(ParseError::Authentication(error)) | Self::Authentication(error) => match error {
+                AuthenticationError::Replayed | AuthenticationError::Stale { .. } => "replayed",
+                AuthenticationError::Type { .. }
+                | AuthenticationError::Password
+                | AuthenticationError::Missing
+                | AuthenticationError::Unexpected
+                | AuthenticationError::Malformed
+                | AuthenticationError::UnknownKey { .. }
+                | AuthenticationError::Hmac => "authentication",
+            },
             Self::Destination { .. } => "destination",
             Self::OwnSource => "own_source",
             Self::UnknownSource => "unknown_source",
@@ -109,16 +125,51 @@ impl Rejection {
     }
 }
 
-/// Reads what a virtual router that is configured like this and sends from `own_source` may hear.
+/// What a virtual router already knows when a packet comes in.
+pub(crate) struct Receiver<'a> {
+    /// How it is configured.
+    pub(crate) config: &'a VirtualRouterConfig,
+    /// What it sends from.
+    pub(crate) own_source: IpAddr,
+    /// What was said and heard before.
+    pub(crate) sequences: &'a mut Sequences,
+    /// The wall clock's time since 1970.
+    pub(crate) unix: Duration,
+}
+
+/// Reads what a virtual router may hear: first who sent it to whom, then whether it is proven, and only then what it says.
 ///
 /// # Errors
 /// [`Rejection`] with the first check that the packet does not pass.
 pub(crate) fn receive(
     datagram: &Datagram<'_>,
+    receiver: Receiver<'_>,
+) -> Result<(Advertisement, Proof), Rejection> {
+    let Receiver { config, own_source, sequences, unix } = receiver;
+    let Datagram { source, destination, payload, .. } = *datagram;
+    check_way(datagram, config, own_source)?;
+    let message = Message::read(payload, source, destination)?;
+    if message.version() != config.version {
+        let (theirs, ours) = (message.version().number(), config.version.number());
+        return Err(Rejection::Version { theirs, ours });
+    }
+    let proof = config.authentication.verify(&message, sequences, unix).map_err(Rejection::Authentication)?;
+    let advertisement = message.advertisement()?.advertisement;
+    match config.version {
+        Version::V2 if advertisement.interval != config.interval => {
+            Err(Rejection::Interval { theirs: advertisement.interval, ours: config.interval })
+        }
+        Version::V2 | Version::V3 => Ok((advertisement, proof)),
+    }
+}
+
+/// Checks what does not take a look into the message: who sent it to whom, and how far it came.
+fn check_way(
+    datagram: &Datagram<'_>,
     config: &VirtualRouterConfig,
     own_source: IpAddr,
-) -> Result<Advertisement, Rejection> {
-    let Datagram { source, destination, hop_limit, payload, .. } = *datagram;
+) -> Result<(), Rejection> {
+    let Datagram { source, destination, hop_limit, .. } = *datagram;
     let minimum = match &config.transport {
         Transport::Multicast => ON_LINK_HOP_LIMIT,
         Transport::Unicast { min_hop_limit, .. } => *min_hop_limit,
@@ -126,31 +177,20 @@ pub(crate) fn receive(
     if hop_limit < minimum {
         return Err(Rejection::HopLimit { found: hop_limit, minimum });
     }
-    let advertisement = Advertisement::parse(payload, source, destination)?.advertisement;
-    if advertisement.version != config.version {
-        let (theirs, ours) = (advertisement.version.number(), config.version.number());
-        return Err(Rejection::Version { theirs, ours });
-    }
     if source == own_source {
         return Err(Rejection::OwnSource);
     }
     let group = multicast_group(Family::of(destination));
     match &config.transport {
-        Transport::Multicast if destination == group => {}
-        Transport::Unicast { .. } if destination == own_source => {}
-        Transport::Multicast | Transport::Unicast { .. } => {
-            return Err(Rejection::Destination { destination });
+        Transport::Multicast if destination == group => Ok(()),
+        Transport::Unicast { peers, .. } if destination == own_source => {
+            if peers.contains(&source) {
+                Ok(())
+            } else {
+                Err(Rejection::UnknownSource)
+            }
         }
-    }
-    match &config.transport {
-        Transport::Unicast { peers, .. } if !peers.contains(&source) => return Err(Rejection::UnknownSource),
-        Transport::Unicast { .. } | Transport::Multicast => {}
-    }
-    match config.version {
-        Version::V2 if advertisement.interval != config.interval => {
-            Err(Rejection::Interval { theirs: advertisement.interval, ours: config.interval })
-        }
-        Version::V2 | Version::V3 => Ok(advertisement),
+        Transport::Multicast | Transport::Unicast { .. } => Err(Rejection::Destination { destination }),
     }
 }
 

@@ -152,6 +152,14 @@ pub enum Report {
         /// What is wrong with it.
         rejection: Rejection,
     },
+    /// A received advertisement proved nothing and was accepted because the mode is not to enforce it; at most one a minute
+    /// and virtual router.
+    UnauthenticatedAccepted {
+        /// The virtual router.
+        router: RouterName,
+        /// Who claims to have sent it.
+        from: IpAddr,
+    },
     /// A received advertisement lists other addresses than this node does; at most one a minute and virtual router.
     AddressListDiffers {
         /// The virtual router.

@@ -35,6 +35,7 @@ use crate::reconciliation::{IpvsAvailability, Reconciliation};
 use crate::report::Report;
 use crate::status::RoutersStatus;
 use crate::timers::Timers;
+use crate::wall_clock::WallClock;
 
 /// What can happen to the virtual routers of a node.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub enum RoutersInput<'a> {
     Link(LinkEvent),
     /// The kernel was worked on.
     Reconciled(Reconciliation),
+    /// The wall clock was looked at.
+    WallClock(WallClock),
     /// Another configuration holds from now on.
     Reload(Arc<Config>),
     /// Somebody else announced an address to the neighbours.
@@ -132,6 +135,7 @@ pub struct Routers {
     told: Quiet<(Option<RouterName>, Segment, &'static str)>,
     unknown_vrid: u64,
     ipvs: Option<IpvsAvailability>,
+    wall_clock: WallClock,
 }
 
 /// Whether [`Routers::roles`] may differ from what it was made of.
@@ -184,6 +188,7 @@ impl Routers {
             told: Quiet::default(),
             unknown_vrid: 0,
             ipvs: None,
+            wall_clock: WallClock::default(),
         };
         routers.adopt(config, now);
         routers
@@ -231,6 +236,7 @@ impl Routers {
             RoutersInput::Datagram(datagram) => self.hear(&datagram, now, &mut outputs),
             RoutersInput::Link(event) => self.follow_link(event, now, &mut outputs),
             RoutersInput::Reconciled(reconciliation) => self.reconciled(reconciliation, now, &mut outputs),
+            RoutersInput::WallClock(wall_clock) => self.wall_clock = wall_clock,
             RoutersInput::Reload(config) => self.reload(config, now, &mut outputs),
             RoutersInput::AddressAnnounced { interface, address } => {
                 self.hear_announcement(&interface, address, now, &mut outputs);

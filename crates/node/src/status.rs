@@ -134,6 +134,8 @@ pub struct RouterCounters {
     pub advertisements_sent: u64,
     /// Advertisements received that passed every check.
     pub advertisements_received: u64,
+    /// Of these, how many proved nothing and were accepted because the mode is not to enforce it.
+    pub unauthenticated: u64,
     /// Times it became Active.
     pub became_active: u64,
     /// Times that somebody else had removed one of its addresses and it was put back.

@@ -17,12 +17,19 @@
 //! [RFC 9568, section 5.2](https://www.rfc-editor.org/rfc/rfc9568#section-5.2) and
 //! [RFC 3768, section 5.3](https://www.rfc-editor.org/rfc/rfc3768#section-5.3)
 
+mod message;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use pnet::packet::ip::IpNextHeaderProtocols::Vrrp;
 use pnet::util;
 use thiserror::Error;
 
+pub use self::message::Message;
+use crate::authentication::{
+    Authentication, AuthenticationError, Credentials, Password, Sequences, TRAILER_OCTETS,
+};
 use crate::identity::{Family, Priority, Version, Vrid};
 use crate::timing::Centiseconds;
 
@@ -39,10 +46,12 @@ pub const MULTICAST_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 pub const MULTICAST_V6: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 0x12);
 
 const TYPE_ADVERTISEMENT: u8 = 0x1;
-const NO_AUTHENTICATION: u8 = 0;
 const FIXED_OCTETS: usize = 8;
-const AUTHENTICATION_DATA_OCTETS: usize = 8;
-const CHECKSUM_OFFSET: usize = 6;
+const AUTHENTICATION_DATA_OCTETS: usize = Password::OCTETS;
+/// Where the virtual router identifier stands.
+pub(crate) const VRID_OFFSET: usize = 1;
+/// Where the checksum stands.
+pub(crate) const CHECKSUM_OFFSET: usize = 6;
 /// The checksum's place in 16-bit words, as [`pnet::util`] counts.
 const CHECKSUM_WORD: usize = CHECKSUM_OFFSET / 2;
 const INTERVAL_MASK: u16 = 0x0FFF;
@@ -132,66 +141,43 @@ pub enum ParseError {
     /// The interval is 0, with which a Backup would never wait.
     #[error("the advertisement interval is 0")]
     Interval,
-    /// The message is authenticated in a way that is not configured here.
-    #[error("authentication type {kind} is not the one configured, 0 (none)")]
-    Authentication {
-        /// The number in the message.
-        kind: u8,
-    },
+    /// The message does not prove what it has to.
+    #[error("{0}")]
+    Authentication(#[from] AuthenticationError),
 }
 
 impl Advertisement {
-    /// Reads the payload of an IP packet from `source` to `destination`.
+    /// Reads the payload of an IP packet from `source` to `destination` that carries no authentication.
     ///
     /// # Errors
     /// [`ParseError`] with the first reason why it is no advertisement.
     pub fn parse(bytes: &[u8], source: IpAddr, destination: IpAddr) -> Result<Received, ParseError> {
-        let Some((&[version_and_type, vrid, priority, count, first, second, _, _], rest)) =
-            bytes.split_first_chunk::<FIXED_OCTETS>()
-        else {
-            return Err(ParseError::TooShort { octets: bytes.len() });
-        };
-        let family = Family::of(source);
-        let version = match (version_and_type >> 4, family) {
-            (2, Family::V4) => Version::V2,
-            (3, Family::V4 | Family::V6) => Version::V3,
-            (version, Family::V4 | Family::V6) => return Err(ParseError::Version { version }),
-        };
-        if version_and_type & 0x0F != TYPE_ADVERTISEMENT {
-            return Err(ParseError::Type { kind: version_and_type & 0x0F });
-        }
-        let expected = octets(version, family, usize::from(count));
-        if bytes.len() != expected {
-            return Err(ParseError::Length { octets: bytes.len(), expected });
-        }
-        let checksum = checksum_style(bytes, version, source, destination).ok_or(ParseError::Checksum)?;
-        let interval = match version {
-            Version::V2 if first != NO_AUTHENTICATION => {
-                return Err(ParseError::Authentication { kind: first });
-            }
-            Version::V2 => Centiseconds::new(u16::from(second) * 100),
-            Version::V3 => Centiseconds::new(u16::from_be_bytes([first, second]) & INTERVAL_MASK),
-        };
-        let vrid = Vrid::new(vrid.into()).map_err(|_| ParseError::Vrid)?;
-        if count == 0 {
-            return Err(ParseError::NoAddress);
-        }
-        if interval.get() == 0 {
-            return Err(ParseError::Interval);
-        }
-        let addresses = addresses(rest, family).take(count.into()).collect();
-        let priority = Priority::from_wire(priority);
-        Ok(Received { advertisement: Self { version, vrid, priority, interval, addresses }, checksum })
+        let message = Message::read(bytes, source, destination)?;
+        Authentication::None.verify(&message, &mut Sequences::default(), Duration::ZERO)?;
+        message.advertisement()
     }
 
     /// Writes the payload of an IP packet from `source` to `destination`.
     ///
     /// The style of the checksum only matters to version 3 over IPv4.
     pub fn emit(&self, source: IpAddr, destination: IpAddr, style: ChecksumStyle) -> Vec<u8> {
+        self.emit_with(&Credentials::None, source, destination, style)
+    }
+
+    /// Writes the payload of an IP packet that proves where it comes from.
+    pub fn emit_with(
+        &self,
+        credentials: &Credentials<'_>,
+        source: IpAddr,
+        destination: IpAddr,
+        style: ChecksumStyle,
+    ) -> Vec<u8> {
         let family = Family::of(source);
         let count =
             u8::try_from(self.addresses.len()).expect("a configuration has at most 255 advertised addresses");
-        let mut bytes = Vec::with_capacity(octets(self.version, family, count.into()));
+        let octets = octets(self.version, family, count.into());
+        let (text_type, text) = credentials.text();
+        let mut bytes = Vec::with_capacity(octets + TRAILER_OCTETS);
         bytes.extend([
             self.version.number() << 4 | TYPE_ADVERTISEMENT,
             self.vrid.get(),
@@ -202,7 +188,7 @@ impl Advertisement {
             Version::V2 => {
                 let seconds =
                     u8::try_from(self.interval.get() / 100).expect("version 2 carries at most 255 seconds");
-                bytes.extend([NO_AUTHENTICATION, seconds]);
+                bytes.extend([text_type, seconds]);
             }
             Version::V3 => bytes.extend((self.interval.get() & INTERVAL_MASK).to_be_bytes()),
         }
@@ -214,10 +200,16 @@ impl Advertisement {
             }
         }
         match self.version {
-            Version::V2 => bytes.extend([0; AUTHENTICATION_DATA_OCTETS]),
+            Version::V2 => bytes.extend(text),
             Version::V3 => {}
         }
-        let checksum = checksum(&bytes, self.version, style, source, destination);
+        let trailer = credentials.trailer(&bytes, source);
+        bytes.extend(trailer.iter().flatten());
+        let covered = match family {
+            Family::V4 => &bytes[..octets],
+            Family::V6 => &bytes,
+        };
+        let checksum = checksum(covered, self.version, style, source, destination);
         bytes[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
         bytes
     }

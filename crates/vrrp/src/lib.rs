@@ -14,13 +14,19 @@
 
 mod advertisement;
 pub mod announcement;
+mod authentication;
 mod cause;
 mod identity;
 mod router;
 mod timing;
 
 pub use advertisement::{
-    Advertisement, ChecksumStyle, MULTICAST_V4, MULTICAST_V6, PROTOCOL, ParseError, Received, multicast_group,
+    Advertisement, ChecksumStyle, MULTICAST_V4, MULTICAST_V6, Message, PROTOCOL, ParseError, Received,
+    multicast_group,
+};
+pub use authentication::{
+    Authentication, AuthenticationError, Credentials, Hmac, HmacMode, Key, KeyError, KeyId, KeyRing,
+    Password, PasswordTooLong, Proof, Sequence, Sequences,
 };
 pub use cause::{BecomeActiveCause, BecomeBackupCause};
 pub use identity::{Family, MacAddress, OutOfRange, Priority, Version, Vrid};

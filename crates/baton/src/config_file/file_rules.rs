@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use node::name::NodeName;
 use vrrp::{ChecksumStyle, Family, Priority, Version};
 
+use super::authentication_section::AuthenticationSection;
 use super::document::Document;
 use super::problem::{At, Problem, Problems, Span};
 use super::router_rules::{family, is_link_local, priority};
@@ -117,13 +118,17 @@ fn report_families(router: &RouterSection, problems: &Problems) {
 }
 
 /// How many addresses one advertisement of a family carries.
-fn address_limit(family: Family) -> usize {
+fn address_limit(router: &RouterSection, family: Family) -> usize {
     let (ip_header, address) = match family {
         Family::V4 => (20, 4),
         Family::V6 => (40, 16),
     };
+    let trailer = match &router.authentication {
+        Some(AuthenticationSection::Hmac(_)) => 28,
+        Some(AuthenticationSection::SimpleText(_)) | None => 0,
+    };
     // 8 octets of VRRP, and the 8 of version 2's authentication data: room for them is never the limit.
-    ((MTU - ip_header - 8) / address).min(COUNT_LIMIT)
+    ((MTU - ip_header - 8 - trailer) / address).min(COUNT_LIMIT)
 }
 
 fn report_excess(router: &RouterSection, problems: &Problems) {
@@ -133,7 +138,7 @@ fn report_excess(router: &RouterSection, problems: &Problems) {
         Family::V4 => 0,
         Family::V6 => usize::from(!has_link_local),
     };
-    let limit = address_limit(family) - added;
+    let limit = address_limit(router, family) - added;
     if let Some(excess) = router.addresses.get(limit) {
         let link_local = if added > 0 { " and a link-local one" } else { "" };
         problems.report(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use node::config::{InterfaceAddress, Transport, VirtualRouterConfig};
 use node::name::{GroupName, InterfaceName, RouterName};
-use vrrp::{Family, Preemption, Priority};
+use vrrp::{Authentication, Family, Preemption, Priority};
 
 use super::document::Document;
 use super::node_section::NodeSection;
@@ -42,11 +42,16 @@ pub(super) fn priority(router: &RouterSection, node: &NodeSection) -> At<Priorit
 pub(super) fn resolve(
     document: &Document,
     node: &NodeSection,
+    authentication: &BTreeMap<RouterName, Authentication>,
     problems: &Problems,
 ) -> BTreeMap<RouterName, Arc<VirtualRouterConfig>> {
     let report = |problem| problems.report_on(&node.name.value, problem);
-    let routers: Vec<_> =
-        document.routers.iter().filter_map(|router| resolve_one(document, router, node, &report)).collect();
+    let routers: Vec<_> = (document.routers.iter())
+        .filter_map(|router| {
+            let authentication = authentication.get(&router.name.value)?;
+            resolve_one(document, router, node, authentication, &report)
+        })
+        .collect();
     report_shared_identifiers(&routers, &report);
     report_shared_addresses(&routers, &report);
     report_own_addresses(&routers, node, &report);
@@ -59,6 +64,7 @@ fn resolve_one<'a>(
     document: &Document,
     section: &'a RouterSection,
     node: &NodeSection,
+    authentication: &Authentication,
     report: &dyn Fn(Problem),
 ) -> Option<Resolved<'a>> {
     let here = section.on(&node.name.value);
@@ -95,6 +101,7 @@ fn resolve_one<'a>(
         preemption: preemption.value,
         checksum: section.checksum.value,
         transport,
+        authentication: authentication.clone(),
         addresses: values(&advertised),
         unadvertised: values(&unadvertised),
         announcements: section.announcements,
@@ -132,20 +139,21 @@ fn advertised(
         addresses[..=position].rotate_right(1);
     } else {
         let address = router.vrid.value.link_local_address().into();
-        let own = InterfaceAddress::new(interface.clone(), address, LINK_LOCAL_PREFIX);
+        let own =
+            InterfaceAddress { interface: interface.clone(), address, prefix_length: LINK_LOCAL_PREFIX };
         addresses.insert(0, At { value: own, span: router.name.span });
     }
     addresses
 }
 
 fn on_interfaces(entries: &[At<AddressEntry>], default: &InterfaceName) -> Vec<At<InterfaceAddress>> {
-    let on_interface = |entry: &At<AddressEntry>| {
-        let AddressEntry { address, prefix_length, interface, label, scope } = &entry.value;
-        let interface = interface.as_ref().unwrap_or(default).clone();
-        // That is what the kernel calls it anyway.
-        let label = label.clone().filter(|label| label.as_str() != interface.as_str());
-        let (address, prefix_length, scope) = (*address, *prefix_length, *scope);
-        At { value: InterfaceAddress { interface, address, prefix_length, label, scope }, span: entry.span }
+    let on_interface = |entry: &At<AddressEntry>| At {
+        value: InterfaceAddress {
+            interface: entry.value.interface.as_ref().unwrap_or(default).clone(),
+            address: entry.value.address,
+            prefix_length: entry.value.prefix_length,
+        },
+        span: entry.span,
     };
     entries.iter().map(on_interface).collect()
 }

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use node::config::{Announcements, Scope};
-use node::name::{AddressLabel, GroupName, InterfaceName, NameError, NodeName, RouterName};
+use node::config::Announcements;
+use node::name::{GroupName, InterfaceName, NameError, NodeName, RouterName};
 use toml::de::DeValue;
 use vrrp::{Centiseconds, ChecksumStyle, Preemption, Priority, Version, Vrid};
 
+use super::authentication_section::AuthenticationSection;
 use super::field::Field;
 use super::node_section::priority;
 use super::problem::{At, Problem};
@@ -17,6 +18,7 @@ use super::section::Section;
 pub(super) const KEYS: &[&str] = &[
     "advert_interval",
     "announcements",
+    "authentication",
     "checksum",
     "interface",
     "min_hop_limit",
@@ -38,7 +40,7 @@ pub(super) const ANNOUNCEMENT_KEYS: &[&str] = &["burst", "refresh", "repeat_afte
 pub(super) const NODE_KEYS: &[&str] = &["interface", "preempt", "priority", "unadvertised_addresses"];
 
 /// Every key of a virtual address that is written as a table.
-pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface", "label", "scope"];
+pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface"];
 
 /// How a virtual router's addresses are announced unless the file says otherwise.
 const ANNOUNCEMENTS: Announcements =
@@ -68,10 +70,6 @@ pub(super) struct AddressEntry {
     pub(super) prefix_length: u8,
     /// Its own interface.
     pub(super) interface: Option<InterfaceName>,
-    /// Its own label.
-    pub(super) label: Option<AddressLabel>,
-    /// How far it is valid.
-    pub(super) scope: Scope,
 }
 
 /// What differs on one node.
@@ -106,6 +104,8 @@ pub(super) struct RouterSection {
     pub(super) transport: At<TransportKind>,
     /// The lowest TTL or hop limit that is accepted.
     pub(super) min_hop_limit: At<u8>,
+    /// How its advertisements prove where they come from, if they do.
+    pub(super) authentication: Option<AuthenticationSection>,
     /// Whether a Backup takes over from an Active of lower priority.
     pub(super) preemption: At<Preemption>,
     /// The priority on all nodes, instead of the nodes' own.
@@ -168,6 +168,11 @@ impl RouterSection {
         let announcements = section
             .field("announcements")
             .map_or(Some(ANNOUNCEMENTS), |field| announcements(section.title(), field));
+        let authentication = section.field("authentication");
+        let authentication = match authentication {
+            Some(field) => AuthenticationSection::read(section.title(), field).map(Some),
+            None => Some(None),
+        };
         let overrides = section.named("node", |node, field| NodeOverride::read(section.title(), node, field));
         let priority = section.optional("priority", |field| priority(&field));
         let unadvertised = section.list("unadvertised_addresses", address);
@@ -180,6 +185,7 @@ impl RouterSection {
             interval: section.or(interval, Centiseconds::DEFAULT).value,
             transport: section.or(transport, TransportKind::Multicast),
             min_hop_limit: section.or(min_hop_limit, u8::MAX),
+            authentication: authentication?,
             preemption: section.or(preemption, Preemption::Allowed),
             priority,
             checksum: section.or(checksum, ChecksumStyle::MessageOnly),
@@ -280,41 +286,16 @@ fn announcements(router: &str, field: Field<'_>) -> Option<Announcements> {
 /// Reads `"10.77.0.50/24"` or `{ address = "10.77.0.50/24", interface = "eth1" }`.
 fn address(field: Field<'_>) -> Option<AddressEntry> {
     if !matches!(field.value(), DeValue::Table(_)) {
-        let (address, prefix_length) = address_with_prefix(field)?;
-        let scope = Scope::Global;
-        return Some(AddressEntry { address, prefix_length, interface: None, label: None, scope });
+        return address_with_prefix(field, None);
     }
     let section = Section::open("an address", field.span(), field, ADDRESS_KEYS)?;
     let interface = section.optional("interface", interface).map(|interface| interface.value);
-    let number = section.required("address", "address = \"10.77.0.50/24\"", address_with_prefix);
-    let label = section.optional("label", |field| field.name(AddressLabel::new));
-    let scope = section.optional("scope", scope);
-    let (address, prefix_length) = number?.value;
-    if address.is_ipv6() {
-        let spans = [label.as_ref().map(|label| label.span), scope.map(|scope| scope.span)];
-        for (key, span) in ["label", "scope"].into_iter().zip(spans) {
-            let Some(span) = span else { continue };
-            section.report(
-                Problem::at(span, format!("An IPv6 address has no `{key}` of its own"))
-                    .label("for IPv4 alone")
-                    .help("leave it out"),
-            );
-        }
-    }
-    Some(AddressEntry {
-        address,
-        prefix_length,
-        interface,
-        label: label.map(|label| label.value),
-        scope: section.or(scope, Scope::Global).value,
-    })
+    let entry = section
+        .required("address", "address = \"10.77.0.50/24\"", |field| address_with_prefix(field, interface));
+    Some(entry?.value)
 }
 
-fn scope(field: Field<'_>) -> Option<Scope> {
-    field.word(&[Scope::Global, Scope::Site, Scope::Link, Scope::Host].map(|scope| (scope.name(), scope)))
-}
-
-fn address_with_prefix(field: Field<'_>) -> Option<(IpAddr, u8)> {
+fn address_with_prefix(field: Field<'_>, interface: Option<InterfaceName>) -> Option<AddressEntry> {
     let text = field.text()?;
     let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
     let Ok(address) = host.parse::<IpAddr>() else {
@@ -342,5 +323,5 @@ fn address_with_prefix(field: Field<'_>) -> Option<(IpAddr, u8)> {
             return None;
         }
     };
-    Some((address, prefix_length))
+    Some(AddressEntry { address, prefix_length, interface })
 }

@@ -83,6 +83,7 @@ fn every_key_stands_in_the_reference() {
         ("[node.", node_section::KEYS),
         ("[virtual_router.web]", router_section::KEYS),
         ("[virtual_router.web.announcements]", router_section::ANNOUNCEMENT_KEYS),
+        ("[virtual_router.web.authentication]", authentication_section::KEYS),
         ("[virtual_router.web.node.lb2]", router_section::NODE_KEYS),
         ("[virtual_router.web]", router_section::ADDRESS_KEYS),
         ("[virtual_server.web]", server_section::KEYS),
@@ -204,23 +205,6 @@ fn an_ipv6_virtual_router_advertises_a_link_local_address_first() {
         addresses(r#"["fd77::50", "fd77::51", "fe80::1/64", "fd77::52"]"#),
         "[fe80::1/64 on eth0, fd77::50/128 on eth0, fd77::51/128 on eth0, fd77::52/128 on eth0]"
     );
-}
-
-#[test]
-fn an_address_has_the_label_and_the_scope_that_it_is_given() {
-    let text = router(
-        r#"
-        virtual_addresses = ["10.77.0.50/24", { address = "10.77.0.51/24", label = "eth0:web", scope = "link" }]
-        unadvertised_addresses = ["fd77::50/64", { address = "10.78.0.1/24", interface = "eth1", label = "eth1" }]
-        "#,
-    );
-    let router = &lb1(&text).virtual_routers["web"];
-    assert_eq!(
-        format!("{:?}", router.addresses),
-        "[10.77.0.50/24 on eth0, 10.77.0.51/24 on eth0 label eth0:web scope link]"
-    );
-    // An interface's own name is what an address is called anyway.
-    assert_eq!(format!("{:?}", router.unadvertised), "[fd77::50/64 on eth0, 10.78.0.1/24 on eth1]");
 }
 
 #[test]

@@ -77,6 +77,10 @@ pub(super) fn advertisement_refused(
     warn!(event = "advertisement_refused", interface = %interface, virtual_router = router, peer = %from, reason = rejection.reason(), "refused a packet from {from} on {interface}: {rejection}");
 }
 
+pub(super) fn unauthenticated_accepted(router: &RouterName, from: IpAddr) {
+    warn!(event = "unauthenticated_accepted", virtual_router = %router, peer = %from, "{from} does not sign its advertisements of {router}; they would be refused with mode = \"enforce\"");
+}
+
 pub(super) fn address_list_differs(router: &RouterName, from: IpAddr) {
     warn!(event = "address_list_differs", virtual_router = %router, peer = %from, "{from} advertises other addresses for {router} than this node would");
 }

@@ -2,14 +2,18 @@ use std::num::{NonZeroU8, NonZeroU32};
 
 use virtual_server::health::HttpCheck;
 use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
-use vrrp::{Centiseconds, Family, Priority, Version, Vrid};
+use vrrp::{Authentication, Centiseconds, Family, Priority, Version, Vrid};
 
 use super::*;
 use crate::config::{Announcements, EngineConfig, InterfaceAddress, Memory};
 use crate::name::{InterfaceName, NodeName, RouterName, ServerName};
 
 fn address(address: &str, interface: &str) -> InterfaceAddress {
-    InterfaceAddress::new(InterfaceName::new(interface).unwrap(), address.parse().unwrap(), 24)
+    InterfaceAddress {
+        interface: InterfaceName::new(interface).unwrap(),
+        address: address.parse().unwrap(),
+        prefix_length: 24,
+    }
 }
 
 fn real_server(address: &str) -> (std::net::SocketAddr, RealServer) {
@@ -29,6 +33,7 @@ fn config() -> Config {
         preemption: Preemption::Allowed,
         checksum: ChecksumStyle::MessageOnly,
         transport: Transport::Multicast,
+        authentication: Authentication::None,
         addresses: vec![address("10.77.0.50", "eth0")],
         unadvertised: vec![],
         announcements: Announcements {

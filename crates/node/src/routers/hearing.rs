@@ -1,12 +1,12 @@
 //! What becomes of a packet that came in.
 
 use monotonic::Instant;
-use vrrp::{Family, Priority, RouterEvent};
+use vrrp::{Family, Priority, Proof, RouterEvent};
 
 use super::member::Standing;
 use super::{Datagram, Routers, RoutersOutput, Segment};
 use crate::name::RouterName;
-use crate::reception::{Rejection, receive};
+use crate::reception::{Receiver, Rejection, receive};
 use crate::report::Report;
 
 impl Routers {
@@ -22,10 +22,24 @@ impl Routers {
         let member = self.members.get_mut(&name).expect("every indexed virtual router is a member");
         let Standing::Running(machine) = &member.standing else { return };
         let source = machine.parameters().source;
-        match receive(datagram, &member.config, source) {
-            Ok(advertisement) => {
+        let receiver = Receiver {
+            config: &member.config,
+            own_source: source,
+            sequences: &mut member.sequences,
+            unix: self.wall_clock.at(now),
+        };
+        match receive(datagram, receiver) {
+            Ok((advertisement, proof)) => {
                 member.counters.advertisements_received += 1;
                 let from = datagram.source;
+                if proof == Proof::Spared {
+                    member.counters.unauthenticated += 1;
+                    let told = (Some(name.clone()), segment.clone(), "unauthenticated");
+                    if self.told.lets_through(told, now) {
+                        let router = name.clone();
+                        outputs.push(RoutersOutput::Report(Report::UnauthenticatedAccepted { router, from }));
+                    }
+                }
                 // One that hands over names a shorter interval, once.
                 let before = member.heard_interval.replace(advertisement.interval);
                 let is_meant =

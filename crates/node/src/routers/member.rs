@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use monotonic::Instant;
 use vrrp::{
-    Centiseconds, Family, HandOverStage, Parameters, Preemption, RouterAction, RouterEvent, State, Statement,
-    VirtualRouter, multicast_group,
+    Centiseconds, Credentials, Family, HandOverStage, Parameters, Preemption, RouterAction, RouterEvent,
+    Sequences, State, Statement, VirtualRouter, multicast_group,
 };
 
 use super::{Segment, Transmission};
@@ -26,6 +27,8 @@ pub(super) struct Member {
     pub(super) reason: String,
     pub(super) counters: RouterCounters,
     pub(super) refusals: BTreeMap<&'static str, u64>,
+    /// What tells an advertisement from a recording of one.
+    pub(super) sequences: Sequences,
     /// The interval in the last advertisement that was heard.
     pub(super) heard_interval: Option<Centiseconds>,
     /// Set while others are preferred, whatever their priority.
@@ -59,6 +62,7 @@ impl Member {
             reason: "not started yet".to_owned(),
             counters: RouterCounters::default(),
             refusals: BTreeMap::new(),
+            sequences: Sequences::default(),
             heard_interval: None,
             away: None,
             hand_over: None,
@@ -155,14 +159,18 @@ impl Member {
         })
     }
 
-    /// Returns what to send for one advertisement of this statement.
-    pub(super) fn transmissions(&mut self, statement: Statement) -> Vec<Transmission> {
+    /// Returns what to send for one advertisement of this statement; `unix` is the wall clock's time since 1970.
+    pub(super) fn transmissions(&mut self, statement: Statement, unix: Duration) -> Vec<Transmission> {
         let Standing::Running(machine) = &self.standing else { return Vec::new() };
-        if statement != machine.claim() {
-            return transmissions(&self.config, machine, statement);
-        }
-        if self.ready.is_empty() {
-            self.ready = transmissions(&self.config, machine, statement);
+        let authentication = &self.config.authentication;
+        let is_said_once = statement != machine.claim() || authentication.is_fresh_each_time();
+        if is_said_once || self.ready.is_empty() {
+            let credentials = authentication.credentials(&mut self.sequences, unix);
+            let transmissions = transmissions(&self.config, machine, statement, &credentials);
+            if is_said_once {
+                return transmissions;
+            }
+            self.ready = transmissions;
         }
         self.ready.clone()
     }
@@ -216,6 +224,7 @@ fn transmissions(
     config: &VirtualRouterConfig,
     machine: &VirtualRouter,
     statement: Statement,
+    credentials: &Credentials<'_>,
 ) -> Vec<Transmission> {
     let advertisement = machine.advertisement(statement);
     let source = machine.parameters().source;
@@ -223,7 +232,7 @@ fn transmissions(
         interface: config.interface.clone(),
         source,
         destination,
-        payload: advertisement.emit(source, destination, config.checksum).into(),
+        payload: advertisement.emit_with(credentials, source, destination, config.checksum).into(),
     };
     match &config.transport {
         Transport::Multicast => vec![to(multicast_group(config.family))],

@@ -144,7 +144,7 @@ impl Routers {
             let member = self.members.get_mut(name).expect("only members act");
             match action {
                 RouterAction::Advertise(statement) => {
-                    let transmissions = member.transmissions(statement);
+                    let transmissions = member.transmissions(statement, self.wall_clock.at(now));
                     member.counters.advertisements_sent += 1;
                     outputs.extend(transmissions.into_iter().map(RoutersOutput::Send));
                 }

@@ -1,11 +1,12 @@
+mod authentication;
 mod handing_over;
 mod rivals;
 
 use std::time::Duration;
 
 use vrrp::{
-    Advertisement, BecomeActiveCause, Centiseconds, ChecksumStyle, Family, MacAddress, Preemption, Priority,
-    Version, Vrid,
+    Advertisement, Authentication, BecomeActiveCause, Centiseconds, ChecksumStyle, Family, MacAddress,
+    Preemption, Priority, Version, Vrid,
 };
 
 use super::*;
@@ -32,7 +33,7 @@ fn router(name: &str) -> RouterName {
 }
 
 fn virtual_address(last: u8) -> InterfaceAddress {
-    InterfaceAddress::new(interface("eth0"), [10, 77, 0, last].into(), 24)
+    InterfaceAddress { interface: interface("eth0"), address: [10, 77, 0, last].into(), prefix_length: 24 }
 }
 
 fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
@@ -46,6 +47,7 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         preemption: Preemption::Allowed,
         checksum: ChecksumStyle::MessageOnly,
         transport: Transport::Multicast,
+        authentication: Authentication::None,
         addresses: vec![virtual_address(last)],
         unadvertised: Vec::new(),
         announcements: Announcements {

@@ -79,7 +79,7 @@ fn each_wrong_octet_is_refused_for_its_own_reason() {
     };
     assert_eq!(v3(without_address), Err(ParseError::NoAddress));
     let authenticated = altered(Version::V2, |bytes| bytes[4] = 1);
-    assert_eq!(parse(&authenticated), Err(ParseError::Authentication { kind: 1 }));
+    assert_eq!(parse(&authenticated), Err(AuthenticationError::Type { theirs: 1, ours: 0 }.into()));
     let mut corrupted = plain_bytes(Version::V3);
     corrupted[11] ^= 1;
     assert_eq!(parse(&corrupted), Err(ParseError::Checksum));

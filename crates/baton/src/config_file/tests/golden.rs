@@ -1,6 +1,8 @@
 //! Each file of `errors/` is a configuration with errors; beside it stands what an operator is told.
 
 use std::env;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
@@ -14,6 +16,7 @@ fn every_error_says_what_where_why_and_what_to_do() {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     assert!(paths.len() >= 10, "{paths:?}");
+    set_key_permissions();
     let mut differing = Vec::new();
     for path in paths {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -32,6 +35,14 @@ fn every_error_says_what_where_why_and_what_to_do() {
         "Run again with {UPDATE}=1 and read the difference:\n{}",
         differing.join("\n")
     );
+}
+
+/// A clone of the repository has the permissions that its user's mask leaves.
+fn set_key_permissions() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config_file/errors/keys");
+    for (name, mode) in [("good.key", 0o600), ("short.key", 0o600), ("open.key", 0o644)] {
+        fs::set_permissions(folder.join(name), Permissions::from_mode(mode)).unwrap();
+    }
 }
 
 #[test]

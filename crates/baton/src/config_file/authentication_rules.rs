@@ -1,0 +1,74 @@
+//! How the virtual routers are authenticated, with the keys from their files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use node::name::RouterName;
+use vrrp::{Authentication, Hmac, KeyRing, Version};
+
+use super::authentication_section::{AuthenticationSection, HmacSection};
+use super::document::Document;
+use super::key_file;
+use super::problem::{Problem, Problems};
+use super::router_section::RouterSection;
+
+/// Returns how each virtual router is authenticated; what is wrong with one is reported. A file that is not named by an
+/// absolute path is looked for in `folder`.
+pub(super) fn resolve(
+    document: &Document,
+    folder: &Path,
+    problems: &Problems,
+) -> BTreeMap<RouterName, Authentication> {
+    let routers = document.routers.iter();
+    routers
+        .filter_map(|router| Some((router.name.value.clone(), resolve_one(router, folder, problems)?)))
+        .collect()
+}
+
+fn resolve_one(router: &RouterSection, folder: &Path, problems: &Problems) -> Option<Authentication> {
+    let Some(section) = &router.authentication else { return Some(Authentication::None) };
+    match section {
+        AuthenticationSection::SimpleText(password) => {
+            if router.version.value == Version::V3 {
+                problems.report(
+                    Problem::at(
+                        password.span,
+                        format!(
+                            "Virtual router {} speaks version 3, which has no simple text",
+                            router.name.value
+                        ),
+                    )
+                    .label("only version 2 has room for it")
+                    .also(router.version.span, "version 3")
+                    .help("write `keys` for an HMAC trailer instead, or version = 2 if the peer speaks it"),
+                );
+                return None;
+            }
+            Some(Authentication::SimpleText(password.value.clone()))
+        }
+        AuthenticationSection::Hmac(hmac) => key_ring(hmac, folder, problems).map(|keys| {
+            Authentication::Hmac(Hmac { keys, mode: hmac.mode, clock_tolerance: hmac.clock_tolerance })
+        }),
+    }
+}
+
+fn key_ring(section: &HmacSection, folder: &Path, problems: &Problems) -> Option<KeyRing> {
+    let mut keys = BTreeMap::new();
+    for (id, file) in &section.keys {
+        let path = folder.join(&file.value);
+        match key_file::read(&path) {
+            Ok(key) => {
+                keys.insert(*id, key);
+            }
+            Err(error) => problems.report(
+                Problem::at(file.span, format!("The file of key {id} gives no key"))
+                    .label(error.to_string())
+                    .help(error.help(&path)),
+            ),
+        }
+    }
+    if keys.len() < section.keys.len() {
+        return None;
+    }
+    KeyRing::new(keys, section.active)
+}
