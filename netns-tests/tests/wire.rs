@@ -2,7 +2,7 @@
 
 use lab::wait_until;
 use netns_tests::frames::{self, Checksum};
-use netns_tests::{LIMIT, Pair, WEB, WEB_V6, pair};
+use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, WEB_V6, pair};
 
 /// What `tshark` calls a checksum that is right, and one that is wrong.
 const GOOD: &str = "1";
@@ -122,4 +122,22 @@ fn unicast_goes_to_the_peer_alone() {
     let config = format!("{WEB}transport = \"unicast\"\n");
     let expected = [("ip.src", "10.77.0.11"), ("ip.dst", "10.77.0.12"), ("ip.ttl", "255")];
     assert_reads(&config, Checksum::MessageOnly, &expected, VERSION_3);
+}
+
+#[test]
+fn multicast_comes_from_the_address_that_is_configured() {
+    let config = format!("{WEB}[virtual_router.web.node.lb1]\nsource = \"10.77.0.13\"\n");
+    let mut pair = Pair::idle(&pair(&[&config]));
+    let mut wire = frames::record(pair.machine("lb2"), "eth0");
+    pair.start("lb1");
+    pair.daemon("lb1").wait_for("router_faulted", &[("reason", "no_source")], LIMIT);
+
+    pair.machine("lb1").run(&["ip", "address", "add", "10.77.0.13/24", "dev", "eth0"]).unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    let some = || Ok(wire.fields("vrrp", &["frame.number"])?.len() >= 3);
+    wait_until("Three advertisements", LIMIT, some).unwrap_or_else(|error| panic!("{error}"));
+    wire.stop().unwrap_or_else(|error| panic!("{error}"));
+    let mut sources = frames::decode(&wire, Checksum::MessageOnly, "vrrp", &["ip.src"]);
+    sources.dedup();
+    assert_eq!(sources, [["10.77.0.13"]]);
 }

@@ -268,7 +268,7 @@ impl Site {
         let SiteRouter { segment, version, family, cast, gateway: _ } = self.routers[router.0];
         let Seat { priority, interval, preemption } = self.seat(node, router);
         let transport = match cast {
-            Cast::Multicast => Transport::Multicast,
+            Cast::Multicast => Transport::Multicast { source: None },
             Cast::Unicast => Transport::Unicast {
                 source: unicast_address(node, segment, family),
                 peers: self.peers(node).map(|peer| unicast_address(peer, segment, family)).collect(),

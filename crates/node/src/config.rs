@@ -89,7 +89,10 @@ impl VirtualRouterConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// Everybody on the segment, by the group address.
-    Multicast,
+    Multicast {
+        /// This node's own address; the interface's first one of the family if left out.
+        source: Option<IpAddr>,
+    },
     /// The other nodes one by one; nobody else is listened to.
     Unicast {
         /// This node's own address.

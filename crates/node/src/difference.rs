@@ -204,7 +204,8 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
 
 fn show_transport(transport: &Transport) -> String {
     match transport {
-        Transport::Multicast => "multicast".to_owned(),
+        Transport::Multicast { source: None } => "multicast".to_owned(),
+        Transport::Multicast { source: Some(source) } => format!("multicast from {source}"),
         Transport::Unicast { source, peers, min_hop_limit } => {
             format!("unicast from {source} to {} (min_hop_limit {min_hop_limit})", list(peers))
         }

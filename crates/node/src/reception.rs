@@ -171,7 +171,7 @@ fn check_way(
 ) -> Result<(), Rejection> {
     let Datagram { source, destination, hop_limit, .. } = *datagram;
     let minimum = match &config.transport {
-        Transport::Multicast => ON_LINK_HOP_LIMIT,
+        Transport::Multicast { .. } => ON_LINK_HOP_LIMIT,
         Transport::Unicast { min_hop_limit, .. } => *min_hop_limit,
     };
     if hop_limit < minimum {
@@ -182,7 +182,7 @@ fn check_way(
     }
     let group = multicast_group(Family::of(destination));
     match &config.transport {
-        Transport::Multicast if destination == group => Ok(()),
+        Transport::Multicast { .. } if destination == group => Ok(()),
         Transport::Unicast { peers, .. } if destination == own_source => {
             if peers.contains(&source) {
                 Ok(())
@@ -190,7 +190,9 @@ fn check_way(
                 Err(Rejection::UnknownSource)
             }
         }
-        Transport::Multicast | Transport::Unicast { .. } => Err(Rejection::Destination { destination }),
+        Transport::Multicast { .. } | Transport::Unicast { .. } => {
+            Err(Rejection::Destination { destination })
+        }
     }
 }
 

@@ -82,11 +82,15 @@ fn resolve_one<'a>(
     let family = family(section)?;
     let priority = priority(section, node);
     let preemption = here.and_then(|here| here.preemption).unwrap_or(section.preemption);
+    let source = here.and_then(|here| here.source);
     let unadvertised = here.and_then(|here| here.unadvertised.as_ref()).unwrap_or(&section.unadvertised);
     let transport = match section.transport.value {
-        TransportKind::Multicast => Transport::Multicast,
+        TransportKind::Multicast => Transport::Multicast { source: source.map(|source| source.value) },
         TransportKind::Unicast => unicast(document, section, node, family)?,
     };
+    if let Some(source) = source {
+        report_source(section, node, source, family, report);
+    }
     let advertised = advertised(section, family, interface);
     let unadvertised = on_interfaces(unadvertised, interface);
     let values =
@@ -122,6 +126,42 @@ fn unicast(
         peers: others.map(|other| other.address(family)).collect::<Option<_>>()?,
         min_hop_limit: router.min_hop_limit.value,
     })
+}
+
+/// Reports an address that advertisements cannot come from.
+fn report_source(
+    router: &RouterSection,
+    node: &NodeSection,
+    source: At<IpAddr>,
+    family: Family,
+    report: &dyn Fn(Problem),
+) {
+    let (name, At { value: address, span }) = (&router.name.value, source);
+    let problem = |title: String| Problem::at(span, title);
+    if router.transport.value == TransportKind::Unicast {
+        report(
+            problem(format!("Virtual router {name} advertises by unicast from the node's own address"))
+                .label("does nothing here")
+                .also(router.transport.span, "by unicast")
+                .help(format!(
+                    "write it into `addresses` of [node.{}], where the others send to",
+                    node.name.value
+                )),
+        );
+    } else if Family::of(address) != family {
+        report(
+            problem(format!("Virtual router {name} cannot advertise from {address}"))
+                .label(format!("its addresses are {family}"))
+                .help(format!("name an {family} address of this node's interface, or leave `source` out")),
+        );
+    } else if family == Family::V6 && !is_link_local(address) {
+        // RFC 9568, section 5.1.2.1
+        report(
+            problem(format!("{address} is no link-local address"))
+                .label("IPv6 advertisements come from a link-local address")
+                .help("name a link-local address of this node's interface, or leave `source` out"),
+        );
+    }
 }
 
 /// Returns the addresses as they are advertised: a link-local one is the first of an IPv6 virtual router.

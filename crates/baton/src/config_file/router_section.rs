@@ -37,7 +37,8 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) const ANNOUNCEMENT_KEYS: &[&str] = &["burst", "refresh", "repeat_after"];
 
 /// Every key of `[virtual_router.NAME.node.NODE]`: what may differ on a node.
-pub(super) const NODE_KEYS: &[&str] = &["interface", "preempt", "priority", "unadvertised_addresses"];
+pub(super) const NODE_KEYS: &[&str] =
+    &["interface", "preempt", "priority", "source", "unadvertised_addresses"];
 
 /// Every key of a virtual address that is written as a table.
 pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface"];
@@ -83,6 +84,8 @@ pub(super) struct NodeOverride {
     pub(super) priority: Option<At<Priority>>,
     /// Whether it takes over from an Active of lower priority.
     pub(super) preemption: Option<At<Preemption>>,
+    /// Its address that multicast advertisements come from.
+    pub(super) source: Option<At<IpAddr>>,
     /// The addresses that move along on it, instead of those of the other nodes.
     pub(super) unadvertised: Option<Vec<At<AddressEntry>>>,
 }
@@ -212,6 +215,7 @@ impl NodeOverride {
             interface: section.optional("interface", interface),
             priority: section.optional("priority", |field| priority(&field)),
             preemption: section.optional("preempt", preemption),
+            source: section.optional("source", |field| field.address()),
             unadvertised: section
                 .field("unadvertised_addresses")
                 .map(|_| section.list("unadvertised_addresses", address)),

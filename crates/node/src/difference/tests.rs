@@ -32,7 +32,7 @@ fn config() -> Config {
         interval: Centiseconds::DEFAULT,
         preemption: Preemption::Allowed,
         checksum: ChecksumStyle::MessageOnly,
-        transport: Transport::Multicast,
+        transport: Transport::Multicast { source: None },
         authentication: Authentication::None,
         addresses: vec![address("10.77.0.50", "eth0")],
         unadvertised: vec![],

@@ -235,7 +235,7 @@ fn transmissions(
         payload: advertisement.emit_with(credentials, source, destination, config.checksum).into(),
     };
     match &config.transport {
-        Transport::Multicast => vec![to(multicast_group(config.family))],
+        Transport::Multicast { .. } => vec![to(multicast_group(config.family))],
         Transport::Unicast { peers, .. } => peers.iter().copied().map(to).collect(),
     }
 }

@@ -25,12 +25,14 @@ pub(super) fn usable_source(
         return Err(Fault::InterfaceDown { interface: interface.clone() });
     }
     let source = match &config.transport {
-        Transport::Multicast => link
+        Transport::Multicast { source: None } => link
             .source(config.family)
             .ok_or_else(|| Fault::NoSource { interface: interface.clone(), family: config.family })?,
-        Transport::Unicast { source, .. } if link.addresses.contains(source) => *source,
-        Transport::Unicast { source, .. } => {
-            return Err(Fault::SourceMissing { interface: interface.clone(), source_address: *source });
+        Transport::Multicast { source: Some(source) } | Transport::Unicast { source, .. } => {
+            if !link.addresses.contains(source) {
+                return Err(Fault::SourceMissing { interface: interface.clone(), source_address: *source });
+            }
+            *source
         }
     };
     if config.priority != Priority::OWNER

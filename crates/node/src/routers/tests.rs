@@ -46,7 +46,7 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         interval: Centiseconds::DEFAULT,
         preemption: Preemption::Allowed,
         checksum: ChecksumStyle::MessageOnly,
-        transport: Transport::Multicast,
+        transport: Transport::Multicast { source: None },
         authentication: Authentication::None,
         addresses: vec![virtual_address(last)],
         unadvertised: Vec::new(),
