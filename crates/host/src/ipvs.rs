@@ -4,9 +4,10 @@
 //! asked for never comes.
 
 mod attributes;
+mod batch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Cursor};
+use std::io;
 use std::sync::Arc;
 
 use neli::consts::nl::NlmF;
@@ -17,7 +18,7 @@ use node::plan::Change;
 use thiserror::Error;
 use virtual_server::service::{Service, ServiceKey};
 
-use attributes::Envelope;
+use batch::{Batch, Envelope};
 
 /// The most messages that one system call sends: 100 are 30 times as fast as one by one, 500 hardly faster or slower.
 pub(crate) const CHUNK_LIMIT: usize = 100;
@@ -67,6 +68,7 @@ pub(crate) struct Ipvs {
     socket: NlSocket,
     family: u16,
     sequence: u32,
+    batch: Batch,
     answer: Box<[u8]>,
 }
 
@@ -76,7 +78,8 @@ impl Ipvs {
         let socket = NlSocket::connect(NlFamily::Generic, None, Groups::empty())?;
         socket.nonblock()?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
-        let mut ipvs = Self { socket, family: 0, sequence: 0, answer: vec![0; ANSWER_BYTES].into() };
+        let answer = vec![0; ANSWER_BYTES].into();
+        let mut ipvs = Self { socket, family: 0, sequence: 0, batch: Batch::default(), answer };
         ipvs.family = ipvs.resolve()?;
         Ok(ipvs)
     }
@@ -90,9 +93,10 @@ impl Ipvs {
     ) -> Result<Option<BTreeMap<ServiceKey, Arc<Service>>>, IpvsError> {
         let mut services = Vec::new();
         if !keys.is_empty() {
-            let mut query = Cursor::new(Vec::new());
-            attributes::write_services_query(self.envelope(NlmF::DUMP), &mut query);
-            self.dump(&query.into_inner(), |answer| services.extend(attributes::read_service(answer)))?;
+            let envelope = self.envelope(NlmF::DUMP);
+            self.batch.clear();
+            attributes::write_services_query(envelope, &mut self.batch);
+            self.dump(|answer| services.extend(attributes::read_service(answer)))?;
         }
         let mut observed = BTreeMap::new();
         for mut service in services.into_iter().filter(|service| keys.contains(&service.key)) {
@@ -100,10 +104,11 @@ impl Ipvs {
                 return Ok(None);
             }
             let key = service.key;
-            let mut query = Cursor::new(Vec::new());
-            attributes::write_destinations_query(self.envelope(NlmF::DUMP), key, &mut query);
+            let envelope = self.envelope(NlmF::DUMP);
+            self.batch.clear();
+            attributes::write_destinations_query(envelope, key, &mut self.batch);
             let destinations = &mut service.destinations;
-            self.dump(&query.into_inner(), |answer| {
+            self.dump(|answer| {
                 destinations.extend(attributes::read_destination(answer, key));
             })?;
             observed.insert(key, Arc::new(service));
@@ -116,18 +121,19 @@ impl Ipvs {
     /// Removing what is gone already is as good as removing it.
     pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<(), ChangeError>>, IpvsError> {
         assert!(changes.len() <= CHUNK_LIMIT, "the caller sends chunks");
-        let mut batch = Cursor::new(Vec::new());
+        self.batch.clear();
         let first = self.sequence.wrapping_add(1);
         for (number, change) in changes.iter().enumerate() {
             // Errors are answered in any case, so the acknowledgement of the last one tells that all are done.
             let flags = if number + 1 == changes.len() { NlmF::ACK } else { NlmF::empty() };
-            attributes::write_change(self.envelope(flags), change, &mut batch);
+            let envelope = self.envelope(flags);
+            attributes::write_change(envelope, change, &mut self.batch);
         }
         let mut outcomes: Vec<_> = changes.iter().map(|_| Ok(())).collect();
         if changes.is_empty() {
             return Ok(outcomes);
         }
-        self.socket.send(batch.into_inner(), Msg::empty())?;
+        self.socket.send(self.batch.octets(), Msg::empty())?;
         let last = self.sequence;
         let mut is_missing = false;
         self.answers(|header, _| {
@@ -154,10 +160,10 @@ impl Ipvs {
     }
 
     fn resolve(&mut self) -> Result<u16, IpvsError> {
-        let mut query = Cursor::new(Vec::new());
         let Envelope { sequence, .. } = self.envelope(NlmF::empty());
-        attributes::write_family_query(sequence, &mut query);
-        self.socket.send(query.into_inner(), Msg::empty())?;
+        self.batch.clear();
+        attributes::write_family_query(sequence, &mut self.batch);
+        self.socket.send(self.batch.octets(), Msg::empty())?;
         let mut family = None;
         self.answers(|header, payload| {
             if header.sequence != sequence {
@@ -172,8 +178,9 @@ impl Ipvs {
         family.ok_or(IpvsError::Unavailable)
     }
 
-    fn dump(&mut self, query: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), IpvsError> {
-        self.socket.send(query, Msg::empty())?;
+    /// Sends the query that has been written and hands over what it is answered with.
+    fn dump(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), IpvsError> {
+        self.socket.send(self.batch.octets(), Msg::empty())?;
         let sequence = self.sequence;
         self.answers(|header, payload| match header {
             Header { sequence: other, .. } if other != sequence => Ok(Progress::More),

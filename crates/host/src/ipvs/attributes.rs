@@ -7,21 +7,19 @@ use std::num::NonZeroU32;
 
 use neli::attr::{AttrHandle, Attribute};
 use neli::consts::nl::NlmF;
-use neli::genl::{AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
-use neli::nl::{NlPayload, NlmsghdrBuilder};
+use neli::genl::{Genlmsghdr, Nlattr};
 use neli::types::{Buffer, GenlBuffer};
-use neli::{FromBytes, FromBytesWithInput, Size, ToBytes};
+use neli::{FromBytes, FromBytesWithInput};
 use node::plan::Change;
 use virtual_server::service::{
     Destination, Forwarding, MarkFamily, Persistence, Protocol, Scheduler, Service, ServiceFlag, ServiceKey,
     Weight,
 };
 
+use super::batch::{Batch, Envelope};
+
 /// The name of the generic netlink family.
 pub(super) const FAMILY_NAME: &str = "IPVS";
-
-/// The version of its messages.
-const FAMILY_VERSION: u8 = 1;
 
 /// The commands, `IPVS_CMD_*`.
 const NEW_SERVICE: u8 = 1;
@@ -83,115 +81,83 @@ const IPV6_BITS: u8 = 128;
 
 type Attributes<'a> = AttrHandle<'a, GenlBuffer<u16, Buffer>, Nlattr<u16, Buffer>>;
 
-/// Where a message goes and what comes back.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Envelope {
-    /// The number that the kernel gave the family.
-    pub(super) family: u16,
-    /// Tells the answers to this message from others.
-    pub(super) sequence: u32,
-    /// What is asked for besides.
-    pub(super) flags: NlmF,
-}
-
-/// Writes the message that makes a change; a change of addresses is none.
-pub(super) fn write_change(envelope: Envelope, change: &Change, into: &mut Cursor<Vec<u8>>) {
-    let (command, attributes) = match change {
-        Change::AddService(service) => (NEW_SERVICE, vec![whole_service(service)]),
-        Change::EditService(service) => (SET_SERVICE, vec![whole_service(service)]),
-        Change::RemoveService(key) => (DEL_SERVICE, vec![service_key(*key)]),
+/// Adds the message that makes a change to a batch; a change of addresses is none.
+pub(super) fn write_change(envelope: Envelope, change: &Change, batch: &mut Batch) {
+    match change {
+        Change::AddService(service) => {
+            batch.message(envelope, NEW_SERVICE, |message| whole_service(message, service));
+        }
+        Change::EditService(service) => {
+            batch.message(envelope, SET_SERVICE, |message| whole_service(message, service));
+        }
+        Change::RemoveService(key) => {
+            batch.message(envelope, DEL_SERVICE, |message| service_key(message, *key));
+        }
         Change::AddDestination(key, address, destination) => {
-            (NEW_DESTINATION, vec![service_key(*key), whole_destination(*address, *destination)])
+            batch.message(envelope, NEW_DESTINATION, |message| {
+                service_key(message, *key);
+                whole_destination(message, *address, *destination);
+            });
         }
         Change::EditDestination(key, address, destination) => {
-            (SET_DESTINATION, vec![service_key(*key), whole_destination(*address, *destination)])
+            batch.message(envelope, SET_DESTINATION, |message| {
+                service_key(message, *key);
+                whole_destination(message, *address, *destination);
+            });
         }
         Change::RemoveDestination(key, address) => {
-            (DEL_DESTINATION, vec![service_key(*key), destination_key(*address)])
+            batch.message(envelope, DEL_DESTINATION, |message| {
+                service_key(message, *key);
+                message.nested(DESTINATION, |inner| destination_key_attributes(inner, *address));
+            });
         }
-        Change::TakeAddress(_) | Change::LeaveAddress(_) => return,
-    };
-    write(envelope, command, FAMILY_VERSION, attributes, into);
+        Change::TakeAddress(_) | Change::LeaveAddress(_) => {}
+    }
 }
 
-/// Writes the message that asks for every service.
-pub(super) fn write_services_query(envelope: Envelope, into: &mut Cursor<Vec<u8>>) {
-    write(envelope, GET_SERVICE, FAMILY_VERSION, Vec::new(), into);
+/// Adds the message that asks for every service to a batch.
+pub(super) fn write_services_query(envelope: Envelope, batch: &mut Batch) {
+    batch.message(envelope, GET_SERVICE, |_| {});
 }
 
-/// Writes the message that asks for every destination of a service.
-pub(super) fn write_destinations_query(envelope: Envelope, key: ServiceKey, into: &mut Cursor<Vec<u8>>) {
-    write(envelope, GET_DESTINATION, FAMILY_VERSION, vec![service_key(key)], into);
+/// Adds the message that asks for every destination of a service to a batch.
+pub(super) fn write_destinations_query(envelope: Envelope, key: ServiceKey, batch: &mut Batch) {
+    batch.message(envelope, GET_DESTINATION, |message| service_key(message, key));
 }
 
-/// Writes the message that asks generic netlink for the number of the family.
-pub(super) fn write_family_query(sequence: u32, into: &mut Cursor<Vec<u8>>) {
+/// Adds the message that asks generic netlink for the number of the family to a batch.
+pub(super) fn write_family_query(sequence: u32, batch: &mut Batch) {
     let family = u16::try_from(libc::GENL_ID_CTRL).expect("generic netlink's own family has a small number");
     let envelope = Envelope { family, sequence, flags: NlmF::empty() };
     let command = u8::try_from(libc::CTRL_CMD_GETFAMILY).expect("a command is a small number");
     let name = u16::try_from(libc::CTRL_ATTR_FAMILY_NAME).expect("an attribute is a small number");
-    write(envelope, command, FAMILY_VERSION, vec![attribute(name, FAMILY_NAME)], into);
+    batch.message(envelope, command, |message| message.attribute(name, &FAMILY_NAME));
 }
 
-fn write(
-    envelope: Envelope,
-    command: u8,
-    version: u8,
-    attributes: Vec<Nlattr<u16, Buffer>>,
-    into: &mut Cursor<Vec<u8>>,
-) {
-    let message: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
-        .cmd(command)
-        .version(version)
-        .attrs(attributes.into_iter().collect())
-        .build()
-        .expect("command, version and attributes are all it needs");
-    let message = NlmsghdrBuilder::default()
-        .nl_type(envelope.family)
-        .nl_flags(NlmF::REQUEST | envelope.flags)
-        .nl_seq(envelope.sequence)
-        .nl_payload(NlPayload::Payload(message))
-        .build()
-        .expect("type, flags and payload are all it needs");
-    message.to_bytes(into).expect("memory takes any number of bytes");
+fn service_key(message: &mut Batch, key: ServiceKey) {
+    message.nested(SERVICE, |inner| service_key_attributes(inner, key));
 }
 
-fn attribute(kind: u16, payload: impl Size + ToBytes) -> Nlattr<u16, Buffer> {
-    let kind = AttrTypeBuilder::default().nla_type(kind).build().expect("a kind is all it needs");
-    NlattrBuilder::default().nla_type(kind).nla_payload(payload).build().expect("memory takes any payload")
-}
-
-/// The inner attributes are written once, together: a table of ten thousand destinations has a hundred thousand of them.
-fn nested(kind: u16, attributes: impl IntoIterator<Item = Nlattr<u16, Buffer>>) -> Nlattr<u16, Buffer> {
-    let kind =
-        AttrTypeBuilder::default().nla_nested(true).nla_type(kind).build().expect("a kind is all it needs");
-    let attributes: GenlBuffer<u16, Buffer> = attributes.into_iter().collect();
-    NlattrBuilder::default().nla_type(kind).nla_payload(attributes).build().expect("memory takes any payload")
-}
-
-fn service_key(key: ServiceKey) -> Nlattr<u16, Buffer> {
-    nested(SERVICE, service_key_attributes(key))
-}
-
-fn service_key_attributes(key: ServiceKey) -> Vec<Nlattr<u16, Buffer>> {
+fn service_key_attributes(inner: &mut Batch, key: ServiceKey) {
     match key {
-        ServiceKey::Address { protocol, address } => vec![
-            attribute(service::FAMILY, family(address.ip())),
-            attribute(service::PROTOCOL, protocol_number(protocol)),
-            attribute(service::ADDRESS, sixteen_octets(address.ip())),
-            attribute(service::PORT, address.port().to_be_bytes()),
-        ],
+        ServiceKey::Address { protocol, address } => {
+            inner.attribute(service::FAMILY, &family(address.ip()));
+            inner.attribute(service::PROTOCOL, &protocol_number(protocol));
+            inner.attribute(service::ADDRESS, &sixteen_octets(address.ip()));
+            inner.attribute(service::PORT, &address.port().to_be_bytes());
+        }
         ServiceKey::Mark { family, mark } => {
             let family = match family {
                 MarkFamily::V4 => AF_INET,
                 MarkFamily::V6 => AF_INET6,
             };
-            vec![attribute(service::FAMILY, family), attribute(service::MARK, mark.get())]
+            inner.attribute(service::FAMILY, &family);
+            inner.attribute(service::MARK, &mark.get());
         }
     }
 }
 
-fn whole_service(service: &Service) -> Nlattr<u16, Buffer> {
+fn whole_service(message: &mut Batch, service: &Service) {
     let mut flags = service.flags.iter().fold(0, |flags, flag| flags | flag.bit());
     let is_ipv4 = is_ipv4(service.key);
     let (mut timeout, mut prefix_length) = (0, if is_ipv4 { IPV4_BITS } else { IPV6_BITS });
@@ -206,43 +172,36 @@ fn whole_service(service: &Service) -> Nlattr<u16, Buffer> {
     flags_and_mask[..4].copy_from_slice(&flags.to_ne_bytes());
     flags_and_mask[4..].copy_from_slice(&u32::MAX.to_ne_bytes());
 
-    let mut attributes = service_key_attributes(service.key);
-    attributes.extend([
-        attribute(service::SCHEDULER, service.scheduler.name()),
-        attribute(service::FLAGS, flags_and_mask),
-        attribute(service::TIMEOUT, timeout),
-        attribute(service::NETMASK, netmask),
-    ]);
-    nested(SERVICE, attributes)
+    message.nested(SERVICE, |inner| {
+        service_key_attributes(inner, service.key);
+        inner.attribute(service::SCHEDULER, &service.scheduler.name());
+        inner.attribute(service::FLAGS, &flags_and_mask);
+        inner.attribute(service::TIMEOUT, &timeout);
+        inner.attribute(service::NETMASK, &netmask);
+    });
 }
 
-fn destination_key_attributes(address: SocketAddr) -> [Nlattr<u16, Buffer>; 3] {
-    [
-        attribute(destination::FAMILY, family(address.ip())),
-        attribute(destination::ADDRESS, sixteen_octets(address.ip())),
-        attribute(destination::PORT, address.port().to_be_bytes()),
-    ]
+fn destination_key_attributes(inner: &mut Batch, address: SocketAddr) {
+    inner.attribute(destination::FAMILY, &family(address.ip()));
+    inner.attribute(destination::ADDRESS, &sixteen_octets(address.ip()));
+    inner.attribute(destination::PORT, &address.port().to_be_bytes());
 }
 
-fn destination_key(address: SocketAddr) -> Nlattr<u16, Buffer> {
-    nested(DESTINATION, destination_key_attributes(address))
-}
-
-fn whole_destination(address: SocketAddr, destination: Destination) -> Nlattr<u16, Buffer> {
+fn whole_destination(message: &mut Batch, address: SocketAddr, destination: Destination) {
     let forwarding = match destination.forwarding {
         Forwarding::Nat => MASQUERADING,
         Forwarding::Direct => DIRECT_ROUTE,
         Forwarding::Tunnel => TUNNEL,
     };
-    let values = [
-        attribute(destination::FORWARDING, forwarding),
-        attribute(destination::WEIGHT, u32::from(destination.weight.get())),
+    message.nested(DESTINATION, |inner| {
+        destination_key_attributes(inner, address);
+        inner.attribute(destination::FORWARDING, &forwarding);
+        inner.attribute(destination::WEIGHT, &u32::from(destination.weight.get()));
         // No limits on the number of connections.
-        attribute(destination::UPPER_THRESHOLD, 0_u32),
-        attribute(destination::LOWER_THRESHOLD, 0_u32),
-        attribute(destination::TUNNEL_TYPE, IP_IN_IP),
-    ];
-    nested(DESTINATION, destination_key_attributes(address).into_iter().chain(values))
+        inner.attribute(destination::UPPER_THRESHOLD, &0_u32);
+        inner.attribute(destination::LOWER_THRESHOLD, &0_u32);
+        inner.attribute(destination::TUNNEL_TYPE, &IP_IN_IP);
+    });
 }
 
 fn family(address: IpAddr) -> u16 {

@@ -1,0 +1,169 @@
+//! Many messages for one system call.
+
+use std::io::Cursor;
+
+use neli::consts::nl::NlmF;
+use neli::genl::{Genlmsghdr, GenlmsghdrBuilder};
+use neli::nl::{NlPayload, NlmsghdrBuilder};
+use neli::{Size, ToBytes};
+
+/// The version of IPVS's messages and of generic netlink's own.
+const FAMILY_VERSION: u8 = 1;
+
+/// `NLA_F_NESTED`, a part of the type.
+const NESTED: u16 = 0x8000;
+/// Messages and attributes begin at multiples of this.
+const ALIGNMENT: usize = 4;
+
+const MEMORY: &str = "memory takes any number of bytes";
+
+/// Where a message goes and what comes back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope {
+    /// The number that the kernel gave the family.
+    pub(super) family: u16,
+    /// Tells the answers to this message from others.
+    pub(super) sequence: u32,
+    /// What is asked for besides.
+    pub(super) flags: NlmF,
+}
+
+/// Messages one after the other, as they are sent.
+///
+/// Attributes are written in place: a table of ten thousand destinations has a hundred thousand of them, and memory for
+/// each would cost as much as the kernel's own work.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    octets: Cursor<Vec<u8>>,
+}
+
+impl Batch {
+    /// Forgets all messages, but not the memory that they took.
+    pub(super) fn clear(&mut self) {
+        self.octets.get_mut().clear();
+        self.octets.set_position(0);
+    }
+
+    /// What is to be sent.
+    pub(super) fn octets(&self) -> &[u8] {
+        self.octets.get_ref()
+    }
+
+    /// Adds a message, whose attributes the caller writes.
+    pub(super) fn message(
+        &mut self,
+        envelope: Envelope,
+        command: u8,
+        write_attributes: impl FnOnce(&mut Self),
+    ) {
+        let start = self.octets().len();
+        let header: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
+            .cmd(command)
+            .version(FAMILY_VERSION)
+            .build()
+            .expect("command and version are all it needs");
+        let header = NlmsghdrBuilder::default()
+            .nl_type(envelope.family)
+            .nl_flags(NlmF::REQUEST | envelope.flags)
+            .nl_seq(envelope.sequence)
+            .nl_payload(NlPayload::Payload(header))
+            .build()
+            .expect("type, flags and payload are all it needs");
+        header.to_bytes(&mut self.octets).expect(MEMORY);
+        write_attributes(self);
+        let length = u32::try_from(self.octets().len() - start).expect("a message has a few hundred octets");
+        self.octets.get_mut()[start..][..size_of_val(&length)].copy_from_slice(&length.to_ne_bytes());
+    }
+
+    /// Adds an attribute to the message that is being written.
+    pub(super) fn attribute(&mut self, kind: u16, value: &(impl Size + ToBytes)) {
+        self.write_attribute(kind, |batch| value.to_bytes(&mut batch.octets).expect(MEMORY));
+    }
+
+    /// Adds an attribute that consists of others, which the caller writes.
+    pub(super) fn nested(&mut self, kind: u16, write_attributes: impl FnOnce(&mut Self)) {
+        self.write_attribute(kind | NESTED, write_attributes);
+    }
+
+    /// The length is that of header and value, without what fills the value up.
+    fn write_attribute(&mut self, kind: u16, write_value: impl FnOnce(&mut Self)) {
+        let start = self.octets().len();
+        for half in [0, kind] {
+            half.to_bytes(&mut self.octets).expect(MEMORY);
+        }
+        write_value(self);
+        let octets = self.octets.get_mut();
+        let length = u16::try_from(octets.len() - start).expect("an attribute has a few hundred octets");
+        octets[start..][..size_of_val(&length)].copy_from_slice(&length.to_ne_bytes());
+        octets.resize(octets.len().next_multiple_of(ALIGNMENT), 0);
+        let end = octets.len();
+        self.octets.set_position(end.try_into().expect("a batch has some kilobytes"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neli::genl::{AttrTypeBuilder, Nlattr, NlattrBuilder};
+    use neli::types::Buffer;
+
+    use super::*;
+
+    const ENVELOPE: Envelope = Envelope { family: 30, sequence: 7, flags: NlmF::ACK };
+
+    fn plain(kind: u16, value: impl Size + ToBytes) -> Nlattr<u16, Buffer> {
+        let kind = AttrTypeBuilder::default().nla_type(kind).build().unwrap();
+        NlattrBuilder::default().nla_type(kind).nla_payload(value).build().unwrap()
+    }
+
+    /// The same message by neli's own means, which take memory for each attribute.
+    fn by_neli() -> Vec<u8> {
+        let kind = AttrTypeBuilder::default().nla_nested(true).nla_type(1).build().unwrap();
+        let empty: &[u8] = &[];
+        let outer = NlattrBuilder::default().nla_type(kind).nla_payload(empty).build().unwrap();
+        let outer = outer.nest(&plain(6, "wlc")).unwrap().nest(&plain(7, 9_u16)).unwrap();
+        let message: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
+            .cmd(2)
+            .version(FAMILY_VERSION)
+            .attrs([outer, plain(3, [1_u8, 2, 3, 4, 5])].into_iter().collect())
+            .build()
+            .unwrap();
+        let message = NlmsghdrBuilder::default()
+            .nl_type(ENVELOPE.family)
+            .nl_flags(NlmF::REQUEST | ENVELOPE.flags)
+            .nl_seq(ENVELOPE.sequence)
+            .nl_payload(NlPayload::Payload(message))
+            .build()
+            .unwrap();
+        let mut octets = Cursor::new(Vec::new());
+        message.to_bytes(&mut octets).unwrap();
+        octets.into_inner()
+    }
+
+    fn add(batch: &mut Batch) {
+        batch.message(ENVELOPE, 2, |message| {
+            message.nested(1, |inner| {
+                inner.attribute(6, &"wlc");
+                inner.attribute(7, &9_u16);
+            });
+            message.attribute(3, &[1_u8, 2, 3, 4, 5]);
+        });
+    }
+
+    #[test]
+    fn a_message_is_written_as_neli_would() {
+        let mut batch = Batch::default();
+        add(&mut batch);
+        assert_eq!(batch.octets(), by_neli());
+    }
+
+    #[test]
+    fn messages_follow_each_other_until_they_are_forgotten() {
+        let mut batch = Batch::default();
+        add(&mut batch);
+        add(&mut batch);
+        assert_eq!(batch.octets(), [by_neli(), by_neli()].concat());
+        batch.clear();
+        add(&mut batch);
+        assert_eq!(batch.octets(), by_neli());
+    }
+}
