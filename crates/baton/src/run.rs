@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use node::name::{NAME_LIMIT, NameError, NodeName};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::api::{self, ListenError};
@@ -111,9 +111,10 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
     let config = Arc::new(ConfigFile::read(&place.config)?.resolve(&node_name(place)?)?);
     log::start(format);
     let runtime = runtime()?;
-    let listener = {
+    let (signals, listener) = {
         let _inside = runtime.enter();
-        api::listen(&place.socket)?
+        // First of all: whoever can tell that the daemon runs may ask it to end.
+        (Signals::listen()?, api::listen(&place.socket)?)
     };
     let announcer = AnnouncementSocket::open()?;
     let (journal, writer) = Journal::start().map_err(system("start a thread"))?;
@@ -154,7 +155,8 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         journal: journal.clone(),
         calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
     });
-    let outcome = runtime.block_on(operate(listener, control, engine_thread.ended, checker_thread.ended));
+    let outcome =
+        runtime.block_on(operate(signals, listener, control, engine_thread.ended, checker_thread.ended));
     // With the runtime the last who could want anything are gone, and the threads end with what they own.
     drop(runtime);
     for thread in [engine_thread.handle, checker_thread.handle] {
@@ -172,14 +174,13 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
 
 /// Serves the operator until the engine has handed everything over.
 async fn operate(
+    signals: Signals,
     listener: UnixListener,
     control: Arc<Control>,
     mut engine_ended: oneshot::Receiver<io::Result<()>>,
     mut checker_ended: oneshot::Receiver<io::Result<()>>,
 ) -> Result<(), RunError> {
-    let listen = |kind| signal(kind).map_err(system("listen for signals"));
-    let (mut terminate, mut interrupt, mut hang_up) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+    let Signals { mut terminate, mut interrupt, mut hang_up } = signals;
     let mut api = tokio::spawn(api::serve(listener, Arc::clone(&control)));
     systemd::ready();
     loop {
@@ -221,6 +222,25 @@ async fn stop(control: &Control) {
     systemd::stopping();
     // An engine that has ended already needs no telling.
     let _ = control.engine.send(EngineCommand::Shutdown).await;
+}
+
+/// What an operator or the system may ask for by a signal.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From here on none of them kills the daemon where it stands.
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(system("listen for signals"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// A task on a thread and runtime of its own.
