@@ -1,6 +1,7 @@
 //! IPVS in generic netlink's terms (`/usr/include/linux/ip_vs.h`): commands, attributes, and Baton's types to and fro.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
 use std::io::Cursor;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -19,7 +20,7 @@ use virtual_server::service::{
 use super::batch::{Batch, Envelope};
 
 /// The name of the generic netlink family.
-pub(super) const FAMILY_NAME: &str = "IPVS";
+const FAMILY_NAME: &CStr = c"IPVS";
 
 /// The commands, `IPVS_CMD_*`.
 const NEW_SERVICE: u8 = 1;
@@ -131,7 +132,7 @@ pub(super) fn write_family_query(sequence: u32, batch: &mut Batch) {
     let envelope = Envelope { family, sequence, flags: NlmF::empty() };
     let command = u8::try_from(libc::CTRL_CMD_GETFAMILY).expect("a command is a small number");
     let name = u16::try_from(libc::CTRL_ATTR_FAMILY_NAME).expect("an attribute is a small number");
-    batch.message(envelope, command, |message| message.attribute(name, &FAMILY_NAME));
+    batch.message(envelope, command, |message| message.attribute(name, FAMILY_NAME.to_bytes_with_nul()));
 }
 
 fn service_key(message: &mut Batch, key: ServiceKey) {
@@ -141,8 +142,8 @@ fn service_key(message: &mut Batch, key: ServiceKey) {
 fn service_key_attributes(inner: &mut Batch, key: ServiceKey) {
     match key {
         ServiceKey::Address { protocol, address } => {
-            inner.attribute(service::FAMILY, &family(address.ip()));
-            inner.attribute(service::PROTOCOL, &protocol_number(protocol));
+            inner.attribute(service::FAMILY, &family(address.ip()).to_ne_bytes());
+            inner.attribute(service::PROTOCOL, &protocol_number(protocol).to_ne_bytes());
             inner.attribute(service::ADDRESS, &sixteen_octets(address.ip()));
             inner.attribute(service::PORT, &address.port().to_be_bytes());
         }
@@ -151,8 +152,8 @@ fn service_key_attributes(inner: &mut Batch, key: ServiceKey) {
                 MarkFamily::V4 => AF_INET,
                 MarkFamily::V6 => AF_INET6,
             };
-            inner.attribute(service::FAMILY, &family);
-            inner.attribute(service::MARK, &mark.get());
+            inner.attribute(service::FAMILY, &family.to_ne_bytes());
+            inner.attribute(service::MARK, &mark.get().to_ne_bytes());
         }
     }
 }
@@ -174,15 +175,15 @@ fn whole_service(message: &mut Batch, service: &Service) {
 
     message.nested(SERVICE, |inner| {
         service_key_attributes(inner, service.key);
-        inner.attribute(service::SCHEDULER, &service.scheduler.name());
+        inner.attribute(service::SCHEDULER, &terminated(service.scheduler.name()));
         inner.attribute(service::FLAGS, &flags_and_mask);
-        inner.attribute(service::TIMEOUT, &timeout);
-        inner.attribute(service::NETMASK, &netmask);
+        inner.attribute(service::TIMEOUT, &timeout.to_ne_bytes());
+        inner.attribute(service::NETMASK, &netmask.to_ne_bytes());
     });
 }
 
 fn destination_key_attributes(inner: &mut Batch, address: SocketAddr) {
-    inner.attribute(destination::FAMILY, &family(address.ip()));
+    inner.attribute(destination::FAMILY, &family(address.ip()).to_ne_bytes());
     inner.attribute(destination::ADDRESS, &sixteen_octets(address.ip()));
     inner.attribute(destination::PORT, &address.port().to_be_bytes());
 }
@@ -195,13 +196,18 @@ fn whole_destination(message: &mut Batch, address: SocketAddr, destination: Dest
     };
     message.nested(DESTINATION, |inner| {
         destination_key_attributes(inner, address);
-        inner.attribute(destination::FORWARDING, &forwarding);
-        inner.attribute(destination::WEIGHT, &u32::from(destination.weight.get()));
+        inner.attribute(destination::FORWARDING, &forwarding.to_ne_bytes());
+        inner.attribute(destination::WEIGHT, &u32::from(destination.weight.get()).to_ne_bytes());
         // No limits on the number of connections.
-        inner.attribute(destination::UPPER_THRESHOLD, &0_u32);
-        inner.attribute(destination::LOWER_THRESHOLD, &0_u32);
-        inner.attribute(destination::TUNNEL_TYPE, &IP_IN_IP);
+        inner.attribute(destination::UPPER_THRESHOLD, &0_u32.to_ne_bytes());
+        inner.attribute(destination::LOWER_THRESHOLD, &0_u32.to_ne_bytes());
+        inner.attribute(destination::TUNNEL_TYPE, &IP_IN_IP.to_ne_bytes());
     });
+}
+
+/// Text ends with a zero.
+fn terminated(text: &str) -> Vec<u8> {
+    text.bytes().chain([0]).collect()
 }
 
 fn family(address: IpAddr) -> u16 {

@@ -1,11 +1,12 @@
 //! Many messages for one system call.
 
 use std::io::Cursor;
+use std::mem;
 
+use neli::ToBytes;
 use neli::consts::nl::NlmF;
 use neli::genl::{Genlmsghdr, GenlmsghdrBuilder};
 use neli::nl::{NlPayload, NlmsghdrBuilder};
-use neli::{Size, ToBytes};
 
 /// The version of IPVS's messages and of generic netlink's own.
 const FAMILY_VERSION: u8 = 1;
@@ -14,8 +15,6 @@ const FAMILY_VERSION: u8 = 1;
 const NESTED: u16 = 0x8000;
 /// Messages and attributes begin at multiples of this.
 const ALIGNMENT: usize = 4;
-
-const MEMORY: &str = "memory takes any number of bytes";
 
 /// Where a message goes and what comes back.
 #[derive(Clone, Copy, Debug)]
@@ -34,19 +33,18 @@ pub(super) struct Envelope {
 /// each would cost as much as the kernel's own work.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    octets: Cursor<Vec<u8>>,
+    octets: Vec<u8>,
 }
 
 impl Batch {
     /// Forgets all messages, but not the memory that they took.
     pub(super) fn clear(&mut self) {
-        self.octets.get_mut().clear();
-        self.octets.set_position(0);
+        self.octets.clear();
     }
 
     /// What is to be sent.
     pub(super) fn octets(&self) -> &[u8] {
-        self.octets.get_ref()
+        &self.octets
     }
 
     /// Adds a message, whose attributes the caller writes.
@@ -56,7 +54,7 @@ impl Batch {
         command: u8,
         write_attributes: impl FnOnce(&mut Self),
     ) {
-        let start = self.octets().len();
+        let start = self.octets.len();
         let header: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
             .cmd(command)
             .version(FAMILY_VERSION)
@@ -69,15 +67,18 @@ impl Batch {
             .nl_payload(NlPayload::Payload(header))
             .build()
             .expect("type, flags and payload are all it needs");
-        header.to_bytes(&mut self.octets).expect(MEMORY);
+        let mut end = Cursor::new(mem::take(&mut self.octets));
+        end.set_position(start.try_into().expect("a batch has some kilobytes"));
+        header.to_bytes(&mut end).expect("memory takes any number of bytes");
+        self.octets = end.into_inner();
         write_attributes(self);
-        let length = u32::try_from(self.octets().len() - start).expect("a message has a few hundred octets");
-        self.octets.get_mut()[start..][..size_of_val(&length)].copy_from_slice(&length.to_ne_bytes());
+        let length = u32::try_from(self.octets.len() - start).expect("a message has a few hundred octets");
+        self.octets[start..][..size_of_val(&length)].copy_from_slice(&length.to_ne_bytes());
     }
 
     /// Adds an attribute to the message that is being written.
-    pub(super) fn attribute(&mut self, kind: u16, value: &(impl Size + ToBytes)) {
-        self.write_attribute(kind, |batch| value.to_bytes(&mut batch.octets).expect(MEMORY));
+    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.write_attribute(kind, |batch| batch.octets.extend_from_slice(value));
     }
 
     /// Adds an attribute that consists of others, which the caller writes.
@@ -87,17 +88,13 @@ impl Batch {
 
     /// The length is that of header and value, without what fills the value up.
     fn write_attribute(&mut self, kind: u16, write_value: impl FnOnce(&mut Self)) {
-        let start = self.octets().len();
-        for half in [0, kind] {
-            half.to_bytes(&mut self.octets).expect(MEMORY);
-        }
+        let start = self.octets.len();
+        self.octets.extend_from_slice(&[0; size_of::<u16>()]);
+        self.octets.extend_from_slice(&kind.to_ne_bytes());
         write_value(self);
-        let octets = self.octets.get_mut();
-        let length = u16::try_from(octets.len() - start).expect("an attribute has a few hundred octets");
-        octets[start..][..size_of_val(&length)].copy_from_slice(&length.to_ne_bytes());
-        octets.resize(octets.len().next_multiple_of(ALIGNMENT), 0);
-        let end = octets.len();
-        self.octets.set_position(end.try_into().expect("a batch has some kilobytes"));
+        let length = u16::try_from(self.octets.len() - start).expect("an attribute has a few hundred octets");
+        self.octets[start..][..size_of_val(&length)].copy_from_slice(&length.to_ne_bytes());
+        self.octets.resize(self.octets.len().next_multiple_of(ALIGNMENT), 0);
     }
 }
 
@@ -105,6 +102,8 @@ impl Batch {
 mod tests {
     use neli::genl::{AttrTypeBuilder, Nlattr, NlattrBuilder};
     use neli::types::Buffer;
+
+    use neli::Size;
 
     use super::*;
 
@@ -142,10 +141,10 @@ mod tests {
     fn add(batch: &mut Batch) {
         batch.message(ENVELOPE, 2, |message| {
             message.nested(1, |inner| {
-                inner.attribute(6, &"wlc");
-                inner.attribute(7, &9_u16);
+                inner.attribute(6, b"wlc\0");
+                inner.attribute(7, &9_u16.to_ne_bytes());
             });
-            message.attribute(3, &[1_u8, 2, 3, 4, 5]);
+            message.attribute(3, &[1, 2, 3, 4, 5]);
         });
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Services {
     disturbed: BTreeSet<ServiceKey>,
     /// Those that were told as complete.
     complete: BTreeSet<ServiceKey>,
+    /// Those of which it is not known whether they are complete by now.
+    undecided: BTreeSet<ServiceKey>,
 }
 
 /// Whether the view can be relied on.
@@ -61,6 +63,7 @@ impl Services {
             known: BTreeSet::new(),
             disturbed: BTreeSet::new(),
             complete: BTreeSet::new(),
+            undecided: BTreeSet::new(),
         }
     }
 
@@ -157,6 +160,7 @@ impl Services {
             self.age = Age::Unseen;
             return;
         };
+        self.undecided.extend(changes.iter().filter_map(service_of));
         let mut kernel = HostState { addresses: BTreeSet::new(), services: mem::take(&mut self.view) };
         for (change, done) in changes.iter().zip(done) {
             let Some(key) = service_of(change) else { continue };
@@ -193,26 +197,34 @@ impl Services {
         self.disturbed.clear();
     }
 
+    /// Begins a round: each service that is wanted may be complete or not.
+    pub(super) fn begin(&mut self, wanted: &BTreeMap<ServiceKey, Arc<Service>>) {
+        self.complete.retain(|key| wanted.contains_key(key));
+        self.undecided = wanted.keys().copied().collect();
+    }
+
     /// Returns the services that are as wanted by now and were not before, each with its number of destinations.
+    ///
+    /// Within a round only those are looked at that were changed: there may be many, and a round has many pieces.
     pub(super) fn completed(
         &mut self,
         wanted: &BTreeMap<ServiceKey, Arc<Service>>,
     ) -> Vec<(ServiceKey, usize)> {
         let mut completed = Vec::new();
-        self.complete.retain(|key| wanted.contains_key(key));
-        for (key, wanted) in wanted {
+        for key in mem::take(&mut self.undecided) {
+            let Some(wanted) = wanted.get(&key) else { continue };
             let Some(seen) =
-                self.view.get_mut(key).filter(|seen| Arc::ptr_eq(seen, wanted) || *seen == wanted)
+                self.view.get_mut(&key).filter(|seen| Arc::ptr_eq(seen, wanted) || *seen == wanted)
             else {
-                self.complete.remove(key);
+                self.complete.remove(&key);
                 continue;
             };
             if !Arc::ptr_eq(seen, wanted) {
                 *seen = Arc::clone(wanted);
-                self.complete.remove(key);
+                self.complete.remove(&key);
             }
-            if self.complete.insert(*key) {
-                completed.push((*key, wanted.destinations.len()));
+            if self.complete.insert(key) {
+                completed.push((key, wanted.destinations.len()));
             }
         }
         completed

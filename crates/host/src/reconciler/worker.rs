@@ -141,6 +141,7 @@ impl Worker {
     async fn round(&mut self, wanted: &Wanted, occasion: Occasion) -> Round {
         let now = Instant::now();
         let state = wanted.state();
+        self.services.begin(&state.services);
         let own = self.record.services().iter().chain(state.services.keys()).copied().collect();
         let wishes = &self.wishes;
         self.services.look(own, now, || wishes.has_changed().unwrap_or(true));
