@@ -180,6 +180,40 @@ fn addresses_of_a_sync_group_move_together() {
 }
 
 #[test]
+fn both_families_move_with_one_election() {
+    let both = "unadvertised_addresses = [\"fd77::50/64\"]\n";
+    let mut pair = Pair::elected(&pair(&[WEB, both]), VIRTUAL);
+    pair.wait_for_holder(VIRTUAL_V6, "lb1");
+    let client = pair.ping(VIRTUAL_V6);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder_of_all(&[VIRTUAL, VIRTUAL_V6], "lb2");
+    pair.wait_for_neighbour(VIRTUAL_V6, "lb2");
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+#[test]
+fn a_reload_that_changes_a_label_replaces_that_address_alone() {
+    let with = |second: &str| {
+        let addresses = format!("virtual_addresses = [\"10.77.0.50/24\", {second}]\n");
+        pair(&[&WEB.replace("virtual_addresses = [\"10.77.0.50/24\"]\n", &addresses)])
+    };
+    let mut pair = Pair::elected(&with("\"10.77.0.51/32\""), VIRTUAL);
+    pair.wait_for_holder("10.77.0.51", "lb1");
+    let client = pair.ping(VIRTUAL);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    pair.look_from_now();
+    pair.configure(&with("{ address = \"10.77.0.51/32\", label = \"eth0:web\", scope = \"link\" }"));
+    assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 0);
+    pair.daemon("lb1").wait_for("address_taken", &[("address", "10.77.0.51")], LIMIT);
+    let shown = pair.machine("lb1").run(&["ip", "-oneline", "address", "show", "label", "eth0:web"]).unwrap();
+    assert!(shown.contains("10.77.0.51/32 scope link eth0:web"), "{shown}");
+    let seen = client.stop().unwrap();
+    assert_eq!((seen.lost(), pair.daemon("lb1").transitions().len()), (0, 0), "{seen}");
+}
+
+#[test]
 fn a_sync_group_leaves_a_node_on_which_one_of_its_interfaces_is_down() {
     let config = pair(&[WEB, "sync_group = \"edge\"\n", INNER]);
     let mut pair = Pair::elected(&config, VIRTUAL);

@@ -207,7 +207,7 @@ impl Site {
     fn gateway(&self, router: RouterIndex) -> Option<InterfaceAddress> {
         let segment = self.routers[router.0].gateway?;
         let address = Ipv4Addr::new(10, 77 + octet(segment.0), 0, 1 + octet(router.0)).into();
-        Some(InterfaceAddress { interface: interface_name(segment), address, prefix_length: 24 })
+        Some(InterfaceAddress::new(interface_name(segment), address, 24))
     }
 
     /// Returns the addresses that a node advertises for a virtual router.
@@ -432,7 +432,7 @@ fn virtual_address(router: RouterIndex, segment: SegmentIndex, family: Family, n
         Family::V6 if n == 0 => (vrid(router).link_local_address().into(), 64),
         Family::V6 => (Ipv6Addr::new(0xFD77, segment_word(segment), 0, 0, 0, 0, 0, last.into()).into(), 64),
     };
-    InterfaceAddress { interface: interface_name(segment), address, prefix_length }
+    InterfaceAddress::new(interface_name(segment), address, prefix_length)
 }
 
 fn link_local(node: NodeIndex) -> Ipv6Addr {

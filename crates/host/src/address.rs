@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkMessage};
-use node::config::InterfaceAddress;
+use node::config::{InterfaceAddress, Scope};
 use node::name::InterfaceName;
 use rtnetlink::AddressMessageBuilder;
 use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL};
@@ -45,6 +45,12 @@ pub(crate) enum AddressError {
     /// The interface has no IPv6.
     #[error("IPv6 is disabled on {0}: set net.ipv6.conf.{0}.disable_ipv6 to 0")]
     Ipv6Disabled(InterfaceName),
+    /// Its scope is not that of its subnet.
+    #[error(
+        "The kernel refused {0}: it may have no other scope than the addresses of its subnet that are there; write it \
+         as /32, or give all of them the same scope"
+    )]
+    Scope(InterfaceAddress),
     /// The kernel said no, or nothing.
     #[error("The kernel refused to change {address}: {source}")]
     Kernel {
@@ -64,13 +70,13 @@ pub(crate) async fn take(
     let Some((index, interface)) = netlink.interfaces().find(&wanted.interface) else {
         return Err(AddressError::NoInterface(wanted.clone()));
     };
-    if let Some(there) = interface.address(wanted.address) {
-        if !record.owns_address(&wanted.interface, there) {
-            return Err(AddressError::Foreign(wanted.clone()));
-        }
-        if there.prefix_length == wanted.prefix_length {
-            return Ok(());
-        }
+    if let Some(there) = interface.address(wanted.address)
+        && !record.owns_address(&wanted.interface, there)
+    {
+        return Err(AddressError::Foreign(wanted.clone()));
+    }
+    if interface.own(wanted, record).is_some() {
+        return Ok(());
     }
     // Without NLM_F_EXCL the kernel would put our tag on an address that somebody else adds at this moment.
     let add = RouteNetlinkMessage::NewAddress(message(index, wanted));
@@ -122,8 +128,18 @@ pub(crate) async fn leave(
 fn message(index: u32, address: &InterfaceAddress) -> AddressMessage {
     let prefix_length = address.prefix_length;
     let mut message = match address.address {
-        IpAddr::V4(address) => {
-            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix_length).build()
+        IpAddr::V4(number) => {
+            let mut message =
+                AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(number, prefix_length).build();
+            message.header.scope = match address.scope {
+                Scope::Global => AddressScope::Universe,
+                Scope::Site => AddressScope::Site,
+                Scope::Link => AddressScope::Link,
+                Scope::Host => AddressScope::Host,
+            };
+            let label = address.label.as_ref().map(|label| AddressAttribute::Label(label.to_string()));
+            message.attributes.extend(label);
+            message
         }
         IpAddr::V6(address) => {
             let mut message =
@@ -187,6 +203,7 @@ impl AddressError {
             Some(libc::EPERM) => Self::NotPermitted,
             Some(libc::ENODEV) => Self::NoInterface(address.clone()),
             Some(libc::EACCES) if address.address.is_ipv6() => Self::Ipv6Disabled(address.interface.clone()),
+            Some(libc::EINVAL) if address.scope != Scope::Global => Self::Scope(address.clone()),
             Some(_) | None => Self::Kernel { address: address.clone(), source },
         }
     }

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use node::config::InterfaceAddress;
+use node::config::{InterfaceAddress, Scope};
 use node::link::{LinkEvent, LinkState};
-use node::name::InterfaceName;
+use node::name::{AddressLabel, InterfaceName};
 use vrrp::MacAddress;
 
 use crate::record::Record;
@@ -24,6 +24,10 @@ pub(crate) struct Address {
     /// `IFA_PROTO`; kernels before 5.18 have none.
     pub(crate) tag: Option<u8>,
     pub(crate) flags: AddressFlags,
+    /// Where it is not the interface's name.
+    pub(crate) label: Option<AddressLabel>,
+    /// Always [`Scope::Global`] for IPv6, whose addresses say so themselves.
+    pub(crate) scope: Scope,
 }
 
 /// One network interface.
@@ -100,7 +104,7 @@ impl Interfaces {
 
     fn new_address(&mut self, message: &AddressMessage) {
         let Some(interface) = self.by_index.get_mut(&message.header.index) else { return };
-        let Some(address) = Address::read(message) else { return };
+        let Some(address) = Address::read(message, &interface.name) else { return };
         let known = interface.addresses.iter_mut().find(|known| known.is_same(&address));
         match known {
             Some(known) => *known = address,
@@ -111,7 +115,7 @@ impl Interfaces {
 
     fn removed_address(&mut self, message: &AddressMessage) {
         let Some(interface) = self.by_index.get_mut(&message.header.index) else { return };
-        let Some(address) = Address::read(message) else { return };
+        let Some(address) = Address::read(message, &interface.name) else { return };
         interface.addresses.retain(|known| !known.is_same(&address));
         self.touched.insert(message.header.index);
     }
@@ -127,11 +131,7 @@ impl Interfaces {
         let mut own = BTreeSet::new();
         for Interface { name, addresses, .. } in self.by_index.values() {
             let owned = addresses.iter().filter(|address| record.owns_address(name, address));
-            own.extend(owned.map(|&Address { ip, prefix_length, .. }| InterfaceAddress {
-                interface: name.clone(),
-                address: ip,
-                prefix_length,
-            }));
+            own.extend(owned.map(|address| address.on(name)));
         }
         own
     }
@@ -172,10 +172,7 @@ impl Interface {
 
     /// Returns this address, where it is there as Baton's own.
     pub(crate) fn own(&self, own: &InterfaceAddress, record: &Record) -> Option<&Address> {
-        let is_it = |there: &&Address| {
-            (there.ip, there.prefix_length) == (own.address, own.prefix_length)
-                && record.owns_address(&self.name, there)
-        };
+        let is_it = |there: &&Address| there.on(&self.name) == *own && record.owns_address(&self.name, there);
         self.addresses.iter().find(is_it)
     }
 
@@ -205,8 +202,8 @@ impl Interface {
 }
 
 impl Address {
-    fn read(message: &AddressMessage) -> Option<Self> {
-        let (mut local, mut peer, mut tag) = (None, None, None);
+    fn read(message: &AddressMessage, interface: &InterfaceName) -> Option<Self> {
+        let (mut local, mut peer, mut tag, mut label) = (None, None, None, None);
         let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
         for attribute in &message.attributes {
             match attribute {
@@ -214,12 +211,32 @@ impl Address {
                 AddressAttribute::Address(address) => peer = Some(*address),
                 AddressAttribute::Flags(all) => flags = *all,
                 AddressAttribute::Protocol(protocol) => tag = Some((*protocol).into()),
+                AddressAttribute::Label(text) if text != interface.as_str() => {
+                    label = AddressLabel::new(text).ok();
+                }
                 _ => {}
             }
         }
         // On a point-to-point interface `IFA_ADDRESS` is the other end; IPv6 leaves `IFA_LOCAL` out elsewhere.
         let ip = local.or(peer)?;
-        Some(Self { ip, prefix_length: message.header.prefix_len, tag, flags })
+        let scope = match (ip, message.header.scope) {
+            (IpAddr::V4(_), AddressScope::Site) => Scope::Site,
+            (IpAddr::V4(_), AddressScope::Link) => Scope::Link,
+            (IpAddr::V4(_), AddressScope::Host) => Scope::Host,
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => Scope::Global,
+        };
+        Some(Self { ip, prefix_length: message.header.prefix_len, tag, flags, label, scope })
+    }
+
+    fn on(&self, interface: &InterfaceName) -> InterfaceAddress {
+        let Self { ip, prefix_length, scope, ref label, tag: _, flags: _ } = *self;
+        InterfaceAddress {
+            interface: interface.clone(),
+            address: ip,
+            prefix_length,
+            label: label.clone(),
+            scope,
+        }
     }
 
     fn is_same(&self, other: &Self) -> bool {

@@ -11,8 +11,8 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use node::config::InterfaceAddress;
-use node::name::InterfaceName;
+use node::config::{InterfaceAddress, Scope};
+use node::name::{AddressLabel, InterfaceName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use virtual_server::service::{MarkFamily, Protocol, ServiceKey};
@@ -87,11 +87,13 @@ impl Record {
     pub(crate) fn owns_address(&self, interface: &InterfaceName, address: &Address) -> bool {
         match self.tags {
             AddressTags::Kept => address.tag == Some(OWNERSHIP_TAG),
-            AddressTags::Unknown => self.addresses.contains(&InterfaceAddress {
-                interface: interface.clone(),
-                address: address.ip,
-                prefix_length: address.prefix_length,
-            }),
+            AddressTags::Unknown => {
+                // The same address without label and scope of its own is the first one of its kind in the set.
+                let first = InterfaceAddress::new(interface.clone(), address.ip, address.prefix_length);
+                let kind =
+                    |owned: &InterfaceAddress| (owned.interface.clone(), owned.address, owned.prefix_length);
+                self.addresses.range(&first..).next().is_some_and(|owned| kind(owned) == kind(&first))
+            }
         }
     }
 
@@ -170,6 +172,20 @@ struct AddressEntry {
     interface: String,
     address: IpAddr,
     prefix_length: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(default)]
+    scope: ScopeEntry,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ScopeEntry {
+    #[default]
+    Global,
+    Site,
+    Link,
+    Host,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -188,6 +204,13 @@ impl Contents {
             interface: owned.interface.to_string(),
             address: owned.address,
             prefix_length: owned.prefix_length,
+            label: owned.label.as_ref().map(ToString::to_string),
+            scope: match owned.scope {
+                Scope::Global => ScopeEntry::Global,
+                Scope::Site => ScopeEntry::Site,
+                Scope::Link => ScopeEntry::Link,
+                Scope::Host => ScopeEntry::Host,
+            },
         });
         let services = services.iter().map(|key| match *key {
             ServiceKey::Address { protocol: Protocol::Tcp, address } => ServiceEntry::Tcp(address),
@@ -202,8 +225,17 @@ impl Contents {
     fn parse(text: &[u8]) -> Result<(BTreeSet<InterfaceAddress>, BTreeSet<ServiceKey>), String> {
         let contents: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let address = |entry: AddressEntry| {
-            let interface = InterfaceName::new(&entry.interface).map_err(|error| error.to_string())?;
-            Ok(InterfaceAddress { interface, address: entry.address, prefix_length: entry.prefix_length })
+            let AddressEntry { interface, address, prefix_length, label, scope } = entry;
+            let interface = InterfaceName::new(&interface).map_err(|error| error.to_string())?;
+            let label = label.map(|label| AddressLabel::new(&label)).transpose();
+            let label = label.map_err(|error| error.to_string())?;
+            let scope = match scope {
+                ScopeEntry::Global => Scope::Global,
+                ScopeEntry::Site => Scope::Site,
+                ScopeEntry::Link => Scope::Link,
+                ScopeEntry::Host => Scope::Host,
+            };
+            Ok(InterfaceAddress { interface, address, prefix_length, label, scope })
         };
         let service = |entry| match entry {
             ServiceEntry::Tcp(address) => ServiceKey::Address { protocol: Protocol::Tcp, address },
@@ -224,7 +256,7 @@ mod tests {
 
     fn address(last: u8) -> InterfaceAddress {
         let interface = InterfaceName::new("eth0").unwrap();
-        InterfaceAddress { interface, address: [10, 77, 0, last].into(), prefix_length: 24 }
+        InterfaceAddress::new(interface, [10, 77, 0, last].into(), 24)
     }
 
     fn services() -> [ServiceKey; 3] {
@@ -256,12 +288,14 @@ mod tests {
         let folder = Folder::new("next");
         let path = folder.0.join("owned.json");
         let mut record = Record::open(&path).unwrap();
-        record.announce([address(50)], services()).unwrap();
+        let labelled =
+            InterfaceAddress { label: AddressLabel::new("eth0:web").ok(), scope: Scope::Link, ..address(51) };
+        record.announce([address(50), labelled.clone()], services()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
         let mut next = Record::open(&path).unwrap();
         assert_eq!(next.services(), &BTreeSet::from(services()));
-        assert_eq!(next.addresses, BTreeSet::from([address(50)]));
+        assert_eq!(next.addresses, BTreeSet::from([address(50), labelled]));
         next.retain(|_| false, |key| *key == services()[0]).unwrap();
         let last = Record::open(&path).unwrap();
         assert_eq!((last.addresses.len(), last.services().len()), (0, 1));
@@ -298,6 +332,8 @@ mod tests {
             prefix_length: 24,
             tag,
             flags: netlink_packet_route::address::AddressFlags::empty(),
+            label: None,
+            scope: Scope::Global,
         };
         record.tags = AddressTags::Kept;
         assert!(record.owns_address(&eth0, &there(1, Some(OWNERSHIP_TAG))));
@@ -305,6 +341,9 @@ mod tests {
         record.tags = AddressTags::Unknown;
         assert!(!record.owns_address(&eth0, &there(1, None)));
         assert!(record.owns_address(&eth0, &there(50, None)));
+        let labelled = InterfaceAddress { label: AddressLabel::new("eth0:web").ok(), ..address(60) };
+        record.announce([labelled], []).unwrap();
+        assert!(record.owns_address(&eth0, &there(60, None)));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 mod engine;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use virtual_server::service::{Forwarding, Persistence, Scheduler, ServiceFlag, S
 use vrrp::{Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Priority, Version, Vrid};
 
 pub use self::engine::{EngineConfig, EngineSetting, Memory, RealtimePriority};
+pub use crate::address::{InterfaceAddress, Scope};
 use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
 
 /// One node's view of the configuration file: its own overrides are already in it.
@@ -102,29 +102,6 @@ pub enum Transport {
         /// The lowest TTL or hop limit that is accepted; 255 means that peers are on the same link.
         min_hop_limit: u8,
     },
-}
-
-/// An address on an interface.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InterfaceAddress {
-    /// The interface.
-    pub interface: InterfaceName,
-    /// The address.
-    pub address: IpAddr,
-    /// The length of its subnet's prefix in bits, 0 to 32 or 0 to 128.
-    pub prefix_length: u8,
-}
-
-impl fmt::Display for InterfaceAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{} on {}", self.address, self.prefix_length, self.interface)
-    }
-}
-
-impl fmt::Debug for InterfaceAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
 }
 
 /// How the neighbours are told where a virtual address is now: gratuitous ARP or unsolicited neighbour advertisements.

@@ -123,7 +123,7 @@ mod tests {
 
     fn address(last: u8) -> InterfaceAddress {
         let interface = InterfaceName::new("eth0").unwrap();
-        InterfaceAddress { interface, address: [10, 77, 0, last].into(), prefix_length: 24 }
+        InterfaceAddress::new(interface, [10, 77, 0, last].into(), 24)
     }
 
     fn service(last: u8) -> Arc<Service> {

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod config;
 pub mod difference;
 pub mod fault;

@@ -54,6 +54,10 @@ fn is_allowed_in_interfaces(character: char) -> bool {
     character.is_ascii_graphic() && !matches!(character, '/' | ':')
 }
 
+fn is_allowed_in_labels(character: char) -> bool {
+    character == ':' || is_allowed_in_interfaces(character)
+}
+
 macro_rules! names {
     ($($(#[$docs:meta])* $name:ident, $limit:expr, $allowed:expr;)*) => {$(
         $(#[$docs])*
@@ -109,6 +113,8 @@ names! {
     UserName, USER_NAME_LIMIT, is_plain;
     /// The name of a network interface.
     InterfaceName, INTERFACE_NAME_LIMIT, is_allowed_in_interfaces;
+    /// The label of an address, like `eth0:web`.
+    AddressLabel, INTERFACE_NAME_LIMIT, is_allowed_in_labels;
 }
 
 #[cfg(test)]

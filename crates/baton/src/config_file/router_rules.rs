@@ -179,21 +179,20 @@ fn advertised(
         addresses[..=position].rotate_right(1);
     } else {
         let address = router.vrid.value.link_local_address().into();
-        let own =
-            InterfaceAddress { interface: interface.clone(), address, prefix_length: LINK_LOCAL_PREFIX };
+        let own = InterfaceAddress::new(interface.clone(), address, LINK_LOCAL_PREFIX);
         addresses.insert(0, At { value: own, span: router.name.span });
     }
     addresses
 }
 
 fn on_interfaces(entries: &[At<AddressEntry>], default: &InterfaceName) -> Vec<At<InterfaceAddress>> {
-    let on_interface = |entry: &At<AddressEntry>| At {
-        value: InterfaceAddress {
-            interface: entry.value.interface.as_ref().unwrap_or(default).clone(),
-            address: entry.value.address,
-            prefix_length: entry.value.prefix_length,
-        },
-        span: entry.span,
+    let on_interface = |entry: &At<AddressEntry>| {
+        let AddressEntry { address, prefix_length, interface, label, scope } = &entry.value;
+        let interface = interface.as_ref().unwrap_or(default).clone();
+        // That is what the kernel calls it anyway.
+        let label = label.clone().filter(|label| label.as_str() != interface.as_str());
+        let (address, prefix_length, scope) = (*address, *prefix_length, *scope);
+        At { value: InterfaceAddress { interface, address, prefix_length, label, scope }, span: entry.span }
     };
     entries.iter().map(on_interface).collect()
 }

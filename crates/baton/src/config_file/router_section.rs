@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use node::config::Announcements;
-use node::name::{GroupName, InterfaceName, NameError, NodeName, RouterName};
+use node::config::{Announcements, Scope};
+use node::name::{AddressLabel, GroupName, InterfaceName, NameError, NodeName, RouterName};
 use toml::de::DeValue;
 use vrrp::{Centiseconds, ChecksumStyle, Preemption, Priority, Version, Vrid};
 
@@ -41,7 +41,7 @@ pub(super) const NODE_KEYS: &[&str] =
     &["interface", "preempt", "priority", "source", "unadvertised_addresses"];
 
 /// Every key of a virtual address that is written as a table.
-pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface"];
+pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface", "label", "scope"];
 
 /// How a virtual router's addresses are announced unless the file says otherwise.
 const ANNOUNCEMENTS: Announcements =
@@ -71,6 +71,10 @@ pub(super) struct AddressEntry {
     pub(super) prefix_length: u8,
     /// Its own interface.
     pub(super) interface: Option<InterfaceName>,
+    /// Its own label.
+    pub(super) label: Option<AddressLabel>,
+    /// How far it is valid.
+    pub(super) scope: Scope,
 }
 
 /// What differs on one node.
@@ -290,16 +294,41 @@ fn announcements(router: &str, field: Field<'_>) -> Option<Announcements> {
 /// Reads `"10.77.0.50/24"` or `{ address = "10.77.0.50/24", interface = "eth1" }`.
 fn address(field: Field<'_>) -> Option<AddressEntry> {
     if !matches!(field.value(), DeValue::Table(_)) {
-        return address_with_prefix(field, None);
+        let (address, prefix_length) = address_with_prefix(field)?;
+        let scope = Scope::Global;
+        return Some(AddressEntry { address, prefix_length, interface: None, label: None, scope });
     }
     let section = Section::open("an address", field.span(), field, ADDRESS_KEYS)?;
     let interface = section.optional("interface", interface).map(|interface| interface.value);
-    let entry = section
-        .required("address", "address = \"10.77.0.50/24\"", |field| address_with_prefix(field, interface));
-    Some(entry?.value)
+    let number = section.required("address", "address = \"10.77.0.50/24\"", address_with_prefix);
+    let label = section.optional("label", |field| field.name(AddressLabel::new));
+    let scope = section.optional("scope", scope);
+    let (address, prefix_length) = number?.value;
+    if address.is_ipv6() {
+        let spans = [label.as_ref().map(|label| label.span), scope.map(|scope| scope.span)];
+        for (key, span) in ["label", "scope"].into_iter().zip(spans) {
+            let Some(span) = span else { continue };
+            section.report(
+                Problem::at(span, format!("An IPv6 address has no `{key}` of its own"))
+                    .label("for IPv4 alone")
+                    .help("leave it out"),
+            );
+        }
+    }
+    Some(AddressEntry {
+        address,
+        prefix_length,
+        interface,
+        label: label.map(|label| label.value),
+        scope: section.or(scope, Scope::Global).value,
+    })
 }
 
-fn address_with_prefix(field: Field<'_>, interface: Option<InterfaceName>) -> Option<AddressEntry> {
+fn scope(field: Field<'_>) -> Option<Scope> {
+    field.word(&[Scope::Global, Scope::Site, Scope::Link, Scope::Host].map(|scope| (scope.name(), scope)))
+}
+
+fn address_with_prefix(field: Field<'_>) -> Option<(IpAddr, u8)> {
     let text = field.text()?;
     let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
     let Ok(address) = host.parse::<IpAddr>() else {
@@ -327,5 +356,5 @@ fn address_with_prefix(field: Field<'_>, interface: Option<InterfaceName>) -> Op
             return None;
         }
     };
-    Some(AddressEntry { address, prefix_length, interface })
+    Some((address, prefix_length))
 }

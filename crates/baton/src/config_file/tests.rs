@@ -208,6 +208,23 @@ fn an_ipv6_virtual_router_advertises_a_link_local_address_first() {
 }
 
 #[test]
+fn an_address_has_the_label_and_the_scope_that_it_is_given() {
+    let text = router(
+        r#"
+        virtual_addresses = ["10.77.0.50/24", { address = "10.77.0.51/24", label = "eth0:web", scope = "link" }]
+        unadvertised_addresses = ["fd77::50/64", { address = "10.78.0.1/24", interface = "eth1", label = "eth1" }]
+        "#,
+    );
+    let router = &lb1(&text).virtual_routers["web"];
+    assert_eq!(
+        format!("{:?}", router.addresses),
+        "[10.77.0.50/24 on eth0, 10.77.0.51/24 on eth0 label eth0:web scope link]"
+    );
+    // An interface's own name is what an address is called anyway.
+    assert_eq!(format!("{:?}", router.unadvertised), "[fd77::50/64 on eth0, 10.78.0.1/24 on eth1]");
+}
+
+#[test]
 fn an_advertisement_has_room_for_255_ipv4_and_89_ipv6_addresses_beside_the_link_local_one() {
     let v4 =
         |count: u32| (1..=count).map(|host| format!("\"10.78.{}.{}\"", host / 256, host % 256)).collect();

@@ -87,8 +87,9 @@ fn kind(error: &AddressError) -> RefusalKind {
     match error {
         AddressError::Foreign(_) => RefusalKind::Foreign,
         AddressError::NoInterface(_) => RefusalKind::NoInterface,
-        AddressError::NotPermitted | AddressError::Ipv6Disabled(_) | AddressError::Kernel { .. } => {
-            RefusalKind::Kernel
-        }
+        AddressError::NotPermitted
+        | AddressError::Ipv6Disabled(_)
+        | AddressError::Scope(_)
+        | AddressError::Kernel { .. } => RefusalKind::Kernel,
     }
 }

@@ -108,11 +108,7 @@ mod tests {
 
     fn change(last: u8) -> Change {
         let interface = InterfaceName::new("eth0").unwrap();
-        Change::TakeAddress(InterfaceAddress {
-            interface,
-            address: [10, 77, 0, last].into(),
-            prefix_length: 24,
-        })
+        Change::TakeAddress(InterfaceAddress::new(interface, [10, 77, 0, last].into(), 24))
     }
 
     fn refuse(refusals: &mut Refusals, last: u8, reason: &str, now: Instant) -> bool {

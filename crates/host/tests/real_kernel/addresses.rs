@@ -4,7 +4,9 @@ use crate::kernel::{Kernel, virtual_address};
 use crate::pair::{CABLE, Pair};
 use host::reconciler::KernelEvent;
 use lab::Namespace;
+use node::config::{InterfaceAddress, Scope};
 use node::link::{LinkEvent, LinkState};
+use node::name::AddressLabel;
 use node::plan::Change;
 use node::reconciliation::RefusalKind;
 
@@ -82,6 +84,53 @@ fn an_address_that_somebody_removes_is_put_back_and_told() {
         assert_eq!(outcome.taken, std::slice::from_ref(address), "neighbours have to be told again");
         assert!(shown(&pair.left).iter().any(|shown| shown == text));
     }
+}
+
+#[test]
+fn an_address_with_another_label_or_scope_is_replaced_and_nobody_else_s_is() {
+    let pair = Pair::new();
+    let label = |label: &str, address| InterfaceAddress { label: AddressLabel::new(label).ok(), ..address };
+    let addresses = |pair: &Pair| {
+        let text = pair.left.run(&["ip", "-4", "-oneline", "address", "show", "dev", CABLE]).unwrap();
+        // After the number and the interface and before the lifetimes.
+        let middle = |line: &str| {
+            let words: Vec<_> = line.split('\\').next().unwrap().split_whitespace().skip(3).collect();
+            words.join(" ")
+        };
+        text.lines().map(middle).collect::<Vec<_>>()
+    };
+    pair.left.run(&["ip", "address", "add", "10.9.0.60/24", "label", "cable:x", "dev", CABLE]).unwrap();
+    let mut kernel = Kernel::new(&pair.left);
+    let plain = virtual_address("10.9.0.50/32", CABLE);
+    kernel.want(&[&plain], &[]);
+    kernel.settle();
+
+    let labelled = InterfaceAddress { scope: Scope::Link, ..label("cable:web", plain.clone()) };
+    kernel.want(&[&labelled], &[]);
+    let outcome = kernel.settle();
+    assert_eq!((&outcome.left[..], &outcome.taken[..]), (&[plain][..], &[labelled.clone()][..]));
+    assert_eq!(outcome.repaired, []);
+    assert_eq!(
+        addresses(&pair),
+        [
+            "10.9.0.50/32 scope link cable:web",
+            "10.9.0.1/24 scope global cable",
+            "10.9.0.60/24 scope global secondary cable:x",
+        ]
+    );
+
+    let elsewhere = InterfaceAddress { scope: Scope::Link, ..virtual_address("10.9.0.51/24", CABLE) };
+    kernel.want(&[&labelled, &elsewhere], &[]);
+    let outcome = kernel.outcome("the refusal", |outcome| !outcome.refused.is_empty());
+    assert!(outcome.refused[0].reason.contains("write it as /32"), "{:?}", outcome.refused);
+
+    // The next process finds what it wants, and has nothing to do.
+    let mut kernel = Kernel::on(&pair.left, kernel.end());
+    kernel.want(&[&labelled], &[]);
+    assert_eq!(kernel.settle().left, []);
+    kernel.want(&[], &[]);
+    assert_eq!(kernel.settle().left, [labelled]);
+    assert_eq!(shown(&pair.left), ["10.9.0.1/24", "10.9.0.60/24"]);
 }
 
 #[test]

@@ -117,9 +117,9 @@ impl Kernel {
 
 pub(crate) fn virtual_address(text: &str, interface: &str) -> InterfaceAddress {
     let (address, prefix_length) = text.split_once('/').unwrap();
-    InterfaceAddress {
-        interface: InterfaceName::new(interface).unwrap(),
-        address: address.parse().unwrap(),
-        prefix_length: prefix_length.parse().unwrap(),
-    }
+    InterfaceAddress::new(
+        InterfaceName::new(interface).unwrap(),
+        address.parse().unwrap(),
+        prefix_length.parse().unwrap(),
+    )
 }

@@ -9,11 +9,7 @@ use crate::config::{Announcements, EngineConfig, InterfaceAddress, Memory};
 use crate::name::{InterfaceName, NodeName, RouterName, ServerName};
 
 fn address(address: &str, interface: &str) -> InterfaceAddress {
-    InterfaceAddress {
-        interface: InterfaceName::new(interface).unwrap(),
-        address: address.parse().unwrap(),
-        prefix_length: 24,
-    }
+    InterfaceAddress::new(InterfaceName::new(interface).unwrap(), address.parse().unwrap(), 24)
 }
 
 fn real_server(address: &str) -> (std::net::SocketAddr, RealServer) {

@@ -6,10 +6,8 @@ use crate::name::InterfaceName;
 
 /// Few values of each kind, so that what is wanted and what is seen meet often.
 fn any_address() -> impl Strategy<Value = InterfaceAddress> {
-    (0..6_u8, prop::sample::select(vec!["eth0", "eth1"])).prop_map(|(last, interface)| InterfaceAddress {
-        interface: InterfaceName::new(interface).unwrap(),
-        address: [10, 77, 0, last].into(),
-        prefix_length: 24,
+    (0..6_u8, prop::sample::select(vec!["eth0", "eth1"])).prop_map(|(last, interface)| {
+        InterfaceAddress::new(InterfaceName::new(interface).unwrap(), [10, 77, 0, last].into(), 24)
     })
 }
 
@@ -129,11 +127,8 @@ fn the_addresses_of_a_small_table_do_not_wait_for_a_large_one() {
             destinations: destinations.collect(),
         })
     };
-    let address = |last: u8| InterfaceAddress {
-        interface: InterfaceName::new("eth0").unwrap(),
-        address: [10, 77, 0, last].into(),
-        prefix_length: 24,
-    };
+    let address =
+        |last: u8| InterfaceAddress::new(InterfaceName::new("eth0").unwrap(), [10, 77, 0, last].into(), 24);
     let holding = |last: u8, port: u16, servers: u8| Holding {
         addresses: BTreeSet::from([address(last)]),
         services: vec![service(port, servers)],

@@ -33,7 +33,7 @@ fn router(name: &str) -> RouterName {
 }
 
 fn virtual_address(last: u8) -> InterfaceAddress {
-    InterfaceAddress { interface: interface("eth0"), address: [10, 77, 0, last].into(), prefix_length: 24 }
+    InterfaceAddress::new(interface("eth0"), [10, 77, 0, last].into(), 24)
 }
 
 fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
