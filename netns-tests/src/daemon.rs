@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use lab::{Namespace, Process, Result, Signal, wait_until};
+use lab::{Namespace, Pid, Process, Result, Signal, wait_until};
 
 use crate::{Event, NodeStatus, RouterStatus, baton};
 
@@ -113,6 +113,26 @@ impl Daemon {
     /// The running process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// The process that its guard, which is [`Self::process`], has started.
+    ///
+    /// # Panics
+    /// When there is none, or more than one.
+    #[track_caller]
+    pub fn engine(&self) -> Pid {
+        let descendants = self.process.descendants().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(descendants.len(), 1, "{descendants:?}");
+        descendants[0]
+    }
+
+    /// Sends a signal to the process that its guard has started, and not to the guard.
+    ///
+    /// # Panics
+    /// When the operating system refuses.
+    #[track_caller]
+    pub fn signal_engine(&self, signal: Signal) {
+        self.process.signal_descendants(signal).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Where its files are.

@@ -63,6 +63,7 @@ impl Trace {
 pub fn told(report: &Report) -> String {
     match report {
         Report::BecameActive { router, cause } => format!("{router}: became Active, {cause}"),
+        Report::RoleAdopted { router } => format!("{router} is adopted"),
         Report::BecameBackup { router, cause } => format!("{router}: became Backup, {cause}"),
         Report::HandingOver { router, reason } => format!("{router}: hands over, {reason}"),
         Report::HandedOver { router, to, took } => format!("{router}: {to} serves after {took:?}"),
@@ -125,6 +126,9 @@ pub fn told(report: &Report) -> String {
         Report::Engine(EngineReport::Late { lateness, cause, times }) => {
             format!("engine late by {lateness:?}, {}, {times} times", cause.reason())
         }
+        Report::DaemonDied { how } => format!("the daemon died: {how}"),
+        Report::Fenced { router, reason } => format!("{router} was fenced: {reason}"),
+        Report::GuardDied => "the guard died".to_owned(),
         Report::Reloaded { changes } => format!("reloaded: {}", changes.join("; ")),
     }
 }

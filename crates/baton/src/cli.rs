@@ -39,6 +39,13 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
     },
+    /// What `run` starts and guards.
+    #[command(hide = true)]
+    Daemon {
+        /// How events are written to standard output.
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
+    },
     /// Validate a configuration file for all of its nodes: 0 valid, 1 invalid, 2 wrong use.
     Check {
         /// The file [default: the one of --config].

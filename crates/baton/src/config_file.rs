@@ -56,9 +56,17 @@ impl ConfigFile {
     /// # Errors
     /// Everything that is wrong with it, also that it cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::read_with_text(path).map(|(file, _)| file)
+    }
+
+    /// Reads a file and returns its text too.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub(crate) fn read_with_text(path: &Path) -> Result<(Self, String), ConfigErrors> {
         let name = path.display().to_string();
         let text = read_text(path, &name)?;
-        Self::parse(&name, &text)
+        Ok((Self::parse(&name, &text)?, text))
     }
 
     /// Reads the text of a file that is called `name`, and the files of keys that it names.

@@ -9,6 +9,7 @@ use node::difference::differences;
 use node::report::Report;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+use crate::bond::{Bond, Word};
 use crate::checker::CheckerCommand;
 use crate::config_file::ConfigFile;
 use crate::engine::{EngineCommand, EngineStatus};
@@ -25,6 +26,7 @@ pub struct Control {
     pub engine_status: watch::Receiver<Arc<EngineStatus>>,
     pub journal: Journal,
     pub calendar: Mutex<Calendar>,
+    pub bond: Bond,
 }
 
 /// The daemon is on its way out.
@@ -50,9 +52,10 @@ impl Control {
     /// [`ReloadError`]; the running configuration stays then.
     pub async fn reload(&self) -> Result<Vec<String>, ReloadError> {
         let mut running = self.config.lock().await;
-        let read = ConfigFile::read(&self.config_path).and_then(|file| file.resolve(&running.node));
-        let config = match read {
-            Ok(config) => Arc::new(config.adopt_unchanged(&running)),
+        let read = ConfigFile::read_with_text(&self.config_path)
+            .and_then(|(file, text)| Ok((file.resolve(&running.node)?, text)));
+        let (config, text) = match read {
+            Ok((config, text)) => (Arc::new(config.adopt_unchanged(&running)), text),
             Err(errors) => {
                 let reason = errors.to_string();
                 self.journal.tell(Report::ReloadRefused { reason: reason.clone() });
@@ -62,6 +65,7 @@ impl Control {
         let changes = differences(&running, &config);
         self.checker.send(CheckerCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
         self.engine.send(EngineCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
+        self.bond.tell([Word::Configuration { text }]);
         *running = config;
         self.journal.tell(Report::Reloaded { changes: changes.clone() });
         Ok(changes)

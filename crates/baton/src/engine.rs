@@ -13,6 +13,7 @@ use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
 use monotonic::Instant;
 use node::config::Config;
+use node::legacy::{Legacy, RouterLegacy};
 use node::link::LinkEvent;
 use node::name::RouterName;
 use node::punctuality::Punctuality;
@@ -21,6 +22,7 @@ use node::status::RoutersStatus;
 use node::wall_clock::WallClock;
 use tokio::sync::{mpsc, watch};
 
+use crate::bond::{Beat, Bond, Word};
 use crate::desire::Desire;
 use crate::journal::Journal;
 use crate::sockets::Sockets;
@@ -28,6 +30,9 @@ use crate::turns::Turns;
 
 /// How old the published status may become while only counters move; a monitor asks every few seconds.
 const STATUS_AGE: Duration = Duration::from_secs(1);
+
+/// How often the guard hears of an engine that has no role; one that has speaks whenever it advertises.
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an operator wants of the engine.
 #[derive(Debug)]
@@ -68,6 +73,19 @@ pub struct Engine {
     transmissions: Vec<Transmission>,
     announcements: Vec<Announcement>,
     course: Course,
+    bond: Bond,
+    /// What the guard was told that this engine leaves.
+    left: BTreeMap<RouterName, RouterLegacy>,
+    left_age: Age,
+    beat: Beat,
+    beat_at: Instant,
+}
+
+/// Whether the guard was told everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    Fresh,
+    Stale,
 }
 
 /// What the engine is connected to.
@@ -82,6 +100,8 @@ pub struct Connections {
     pub journal: Journal,
     /// Where its status goes.
     pub status: watch::Sender<Arc<EngineStatus>>,
+    /// Where its roles and its signs of life go.
+    pub bond: Bond,
 }
 
 /// How the engine is.
@@ -110,20 +130,24 @@ enum Wake {
 }
 
 impl Engine {
-    /// Returns an engine for this configuration and these interfaces; has to be called inside a tokio runtime.
+    /// Returns an engine for this configuration that goes on with what was left to it; has to be called inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// The kernel's, when it gives no timer.
     pub fn new(
         config: Arc<Config>,
+        legacy: &Legacy,
         announcer: AnnouncementSocket,
         connections: Connections,
     ) -> io::Result<Self> {
-        let Connections { kernel, commands, desire, journal, status } = connections;
+        let Connections { kernel, commands, desire, journal, status, bond } = connections;
         let now = now();
+        let mut routers = Routers::new(Arc::clone(&config), now);
+        routers.inherit(legacy);
         Ok(Self {
-            turns: Turns::new(Arc::clone(&config), &journal)?,
-            routers: Routers::new(config, now),
+            turns: Turns::new(config, &journal)?,
+            routers,
             sockets: Sockets::default(),
             announcer,
             alarm: Alarm::new()?,
@@ -137,6 +161,11 @@ impl Engine {
             transmissions: Vec::new(),
             announcements: Vec::new(),
             course: Course::Running,
+            bond,
+            left: legacy.virtual_routers.clone(),
+            left_age: Age::Stale,
+            beat: Beat::default(),
+            beat_at: now,
         })
     }
 
@@ -153,7 +182,8 @@ impl Engine {
         self.desire.set_roles(self.routers.roles());
         self.flush();
         while self.course == Course::Running {
-            self.alarm.set(self.routers.next_deadline())?;
+            let wake_at = self.routers.next_deadline().map_or(self.beat_at, |at| at.min(self.beat_at));
+            self.alarm.set(Some(wake_at))?;
             let wake = self.wait().await?;
             self.turn(wake);
         }
@@ -185,6 +215,7 @@ impl Engine {
             Wake::Command(EngineCommand::Reload(config)) => {
                 self.turns.follow(Arc::clone(&config), &self.journal);
                 self.handle(RoutersInput::Reload(config));
+                self.left_age = Age::Stale;
                 self.sockets.follow(&self.routers, &self.journal);
             }
             Wake::Command(EngineCommand::Pass { routers, until }) => {
@@ -229,6 +260,7 @@ impl Engine {
     fn follow_link(&mut self, event: LinkEvent) {
         self.sockets.follow_link(&event);
         self.handle(RoutersInput::Link(event));
+        self.left_age = Age::Stale;
         self.sockets.follow(&self.routers, &self.journal);
     }
 
@@ -243,12 +275,14 @@ impl Engine {
                 RoutersOutput::Send(transmission) => self.transmissions.push(transmission),
                 RoutersOutput::Announce(announcement) => self.announcements.push(announcement),
                 RoutersOutput::RolesChanged => {
+                    self.left_age = Age::Stale;
                     // Who is Active now says so before the kernel is asked for anything.
                     self.send();
                     self.desire.set_roles(self.routers.roles());
                     self.publish_at = Instant::START;
                 }
                 RoutersOutput::Report(report) => {
+                    self.left_age = Age::Stale;
                     self.journal.tell(report);
                     self.sockets.follow_successions(&self.routers, &self.journal);
                     self.publish_at = Instant::START;
@@ -260,9 +294,14 @@ impl Engine {
 
     /// What became due in one turn goes out together.
     fn flush(&mut self) {
+        if !self.transmissions.is_empty() && self.routers.dates_its_legacy() {
+            self.left_age = Age::Stale;
+        }
         self.send();
         self.announce();
+        self.leave();
         let now = now();
+        self.give_sign(now);
         if now >= self.publish_at {
             self.publish_at = now + STATUS_AGE;
             self.status.send_replace(Arc::new(EngineStatus {
@@ -270,6 +309,29 @@ impl Engine {
                 punctuality: self.turns.punctuality().clone(),
                 granted: self.turns.granted().clone(),
             }));
+        }
+    }
+
+    /// Tells the guard what would be left if this process died now, as far as that is news.
+    fn leave(&mut self) {
+        if std::mem::replace(&mut self.left_age, Age::Fresh) == Age::Fresh {
+            return;
+        }
+        let leaves = self.routers.legacy();
+        let gone = self.left.keys().filter(|name| !leaves.contains_key(*name));
+        let news = leaves.iter().filter(|(name, legacy)| self.left.get(*name) != Some(*legacy));
+        let words = gone.map(|name| Word::router(name, None));
+        self.bond.tell(words.chain(news.map(|(name, legacy)| Word::router(name, Some(legacy)))));
+        self.left = leaves;
+    }
+
+    /// Tells the guard that the engine lives, and by when it will have advertised again.
+    fn give_sign(&mut self, now: Instant) {
+        let beat = Beat::new(self.routers.speak_by(), self.routers.silence_limit());
+        if beat != self.beat || now >= self.beat_at {
+            self.bond.tell([Word::Beat(beat)]);
+            self.beat = beat;
+            self.beat_at = now + BEAT_INTERVAL;
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod engine;
 mod kernel;
+mod life;
 mod routers;
 mod servers;
 
@@ -25,6 +26,7 @@ pub fn start(format: LogFormat) {
 pub fn write(report: &Report) {
     match report {
         Report::BecameActive { router, cause } => routers::became_active(router, *cause),
+        Report::RoleAdopted { router } => routers::role_adopted(router),
         Report::BecameBackup { router, cause } => routers::became_backup(router, *cause),
         Report::HandingOver { router, reason } => routers::handing_over(router, reason),
         Report::HandedOver { router, to, took } => routers::handed_over(router, *to, *took),
@@ -70,6 +72,9 @@ pub fn write(report: &Report) {
         }
         Report::TableComplete { service, destinations } => servers::table_complete(*service, *destinations),
         Report::Engine(report) => engine::write(report),
+        Report::DaemonDied { how } => life::daemon_died(how),
+        Report::Fenced { router, reason } => life::fenced(router, *reason),
+        Report::GuardDied => life::guard_died(),
         Report::Reloaded { changes } => {
             info!(event = "reloaded", changes = changes.len(), "reloaded: {}", changes.join("; "));
         }

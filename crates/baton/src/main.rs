@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, missing_docs)]
 
 mod api;
+mod bond;
 mod checker;
 mod cli;
 mod client;
@@ -12,6 +13,7 @@ mod config_file;
 mod control;
 mod desire;
 mod engine;
+mod guard;
 mod journal;
 mod log;
 mod passing;
@@ -62,7 +64,7 @@ enum CommandError {
 fn main() -> ExitCode {
     let Cli { place, command } = Cli::parse();
     match execute(&place, command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(CommandError::Run(RunError::Config(errors))) => complain(&errors),
         Err(CommandError::Rehearse(RehearseError::Config(errors))) => complain(&errors),
         Err(error) => {
@@ -72,9 +74,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(place: &Place, command: Command) -> Result<(), CommandError> {
+fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
     match command {
-        Command::Run { log_format } => run::run(place, log_format)?,
+        Command::Run { log_format } => return Ok(guard::run(place, log_format)?),
+        Command::Daemon { log_format } => run::run(place, log_format)?,
         Command::Check { file } => check(&file.unwrap_or_else(|| place.config.clone()))?,
         Command::Status { json } => {
             let status: NodeView = ask(&place.socket, Method::GET, "/status")?;
@@ -109,7 +112,7 @@ fn execute(place: &Place, command: Command) -> Result<(), CommandError> {
             }
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn pass_path(name: &str, time: Option<Duration>) -> String {

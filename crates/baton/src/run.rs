@@ -1,4 +1,4 @@
-//! The daemon: its threads, what connects them, and how it ends.
+//! The daemon, as its guard starts it: its threads, what connects them, and how it ends.
 //!
 //! ```text
 //! main: signals, API        engine: virtual routers      checker: health checks     reconciler: the kernel
@@ -20,14 +20,17 @@ use host::clock::now;
 use host::packet_socket::{AnnouncementSocket, PacketSocketError};
 use host::reconciler::{self, Reconciler, ReconcilerError, Started};
 use jiff::Timestamp;
+use node::config::Config;
 use node::name::{NAME_LIMIT, NameError, NodeName};
+use node::report::Report;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::api::{self, ListenError};
-use crate::checker::Checker;
+use crate::bond::{self, Bond, Estate, Order, Orders, Word};
+use crate::checker::{self, Checker};
 use crate::cli::{LogFormat, Place};
 use crate::config_file::{ConfigErrors, ConfigFile};
 use crate::control::Control;
@@ -81,7 +84,7 @@ pub enum RunError {
     },
 }
 
-fn system(what: &'static str) -> impl Fn(io::Error) -> RunError {
+pub fn system(what: &'static str) -> impl Fn(io::Error) -> RunError {
     move |error| RunError::System { what, error }
 }
 
@@ -108,13 +111,18 @@ pub fn record_path(socket: &Path) -> PathBuf {
 /// # Errors
 /// [`RunError`] says what is missing and what to do.
 pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
-    let config = Arc::new(ConfigFile::read(&place.config)?.resolve(&node_name(place)?)?);
-    log::start(format);
     let runtime = runtime()?;
-    let (signals, listener) = {
+    let _deaf = {
         let _inside = runtime.enter();
-        // First of all: whoever can tell that the daemon runs may ask it to end.
-        (Signals::listen()?, api::listen(&place.socket)?)
+        // First of all: from here on none of them kills the daemon where it stands.
+        ignore_signals()?
+    };
+    let (bond, orders, estate) = runtime.block_on(inherit())?;
+    let (config, text) = configuration(place, &estate)?;
+    log::start(format);
+    let listener = {
+        let _inside = runtime.enter();
+        api::listen(&place.socket)?
     };
     let announcer = AnnouncementSocket::open()?;
     let (journal, writer) = Journal::start().map_err(system("start a thread"))?;
@@ -131,19 +139,23 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         desire: desire.clone(),
         journal: journal.clone(),
         status,
+        bond: bond.clone(),
     };
     let engine_thread = {
-        let config = Arc::clone(&config);
-        OwnThread::start(
-            "engine",
-            async move { Engine::new(config, announcer, connections)?.run(links).await },
-        )?
+        let (config, legacy) = (Arc::clone(&config), estate.legacy.clone());
+        OwnThread::start("engine", async move {
+            Engine::new(config, &legacy, announcer, connections)?.run(links).await
+        })?
     };
     let checker_thread = {
-        let (config, journal) = (Arc::clone(&config), journal.clone());
-        OwnThread::start("checker", async move {
-            Checker::new(config, checker_commands, desire, journal)?.run().await
-        })?
+        let (config, legacy) = (Arc::clone(&config), estate.legacy);
+        let connections = checker::Connections {
+            commands: checker_commands,
+            desire,
+            journal: journal.clone(),
+            bond: bond.clone(),
+        };
+        OwnThread::start("checker", async move { Checker::new(config, &legacy, connections)?.run().await })?
     };
 
     let control = Arc::new(Control {
@@ -154,43 +166,74 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         engine_status,
         journal: journal.clone(),
         calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
+        bond: bond.clone(),
     });
+    bond.tell([Word::Configuration { text }]);
     let outcome =
-        runtime.block_on(operate(signals, listener, control, engine_thread.ended, checker_thread.ended));
+        runtime.block_on(operate(listener, orders, control, engine_thread.ended, checker_thread.ended));
     // With the runtime the last who could want anything are gone, and the threads end with what they own.
     drop(runtime);
     for thread in [engine_thread.handle, checker_thread.handle] {
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
-    let cleaned = reconciler::clean(&record);
+    // Who ends otherwise than it was told leaves everything as it is to the next daemon, which goes on with it.
+    let cleaned = outcome.is_ok().then(|| reconciler::clean(&record));
     // That the socket is left behind harms nobody: the next daemon takes its place.
     let _ = std::fs::remove_file(&place.socket);
     drop(journal);
     writer.finish();
     outcome?;
-    cleaned?;
+    cleaned.transpose()?;
     Ok(())
+}
+
+/// Takes over from the guard what the daemon before this one left.
+async fn inherit() -> Result<(Bond, Orders, Estate), RunError> {
+    let (bond, mut orders) = bond::join().map_err(system("speak to its guard, `baton run`"))?;
+    let estate = orders.estate().await.map_err(system("hear what is left to it"))?;
+    Ok((bond, orders, estate))
+}
+
+/// Returns the configuration and its text: that which ran, so that a death applies nothing that was not asked for, or
+/// that of the file.
+fn configuration(place: &Place, estate: &Estate) -> Result<(Arc<Config>, String), RunError> {
+    let (file, text) = match &estate.configuration {
+        Some(text) => (ConfigFile::parse(&place.config.display().to_string(), text)?, text.clone()),
+        None => ConfigFile::read_with_text(&place.config)?,
+    };
+    Ok((Arc::new(file.resolve(&node_name(place)?)?), text))
+}
+
+/// What a terminal or an operator sends to all processes is the guard's to pass on, once.
+fn ignore_signals() -> Result<[Signal; 3], RunError> {
+    let ignore = |kind| signal(kind).map_err(system("listen for signals"));
+    Ok([ignore(SignalKind::terminate())?, ignore(SignalKind::interrupt())?, ignore(SignalKind::hangup())?])
 }
 
 /// Serves the operator until the engine has handed everything over.
 async fn operate(
-    signals: Signals,
     listener: UnixListener,
+    mut orders: Orders,
     control: Arc<Control>,
     mut engine_ended: oneshot::Receiver<io::Result<()>>,
     mut checker_ended: oneshot::Receiver<io::Result<()>>,
 ) -> Result<(), RunError> {
-    let Signals { mut terminate, mut interrupt, mut hang_up } = signals;
+    let mut is_guarded = true;
     let mut api = tokio::spawn(api::serve(listener, Arc::clone(&control)));
     systemd::ready();
     loop {
         tokio::select! {
-            _ = terminate.recv() => stop(&control).await,
-            _ = interrupt.recv() => stop(&control).await,
-            _ = hang_up.recv() => {
+            order = orders.next(), if is_guarded => match order {
+                Ok(Some(Order::Stop)) => stop(&control).await,
                 // Why it did not work is told as an event.
-                let _ = control.reload().await;
-            }
+                Ok(Some(Order::Reload)) => drop(control.reload().await),
+                Ok(Some(Order::Inherit { .. } | Order::Begin)) => {}
+                Ok(None) | Err(_) => {
+                    is_guarded = false;
+                    control.journal.tell(Report::GuardDied);
+                    stop(&control).await;
+                }
+            },
             ended = &mut engine_ended => {
                 return match ended {
                     Ok(Ok(())) => Ok(()),
@@ -224,25 +267,6 @@ async fn stop(control: &Control) {
     let _ = control.engine.send(EngineCommand::Shutdown).await;
 }
 
-/// What an operator or the system may ask for by a signal.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    /// From here on none of them kills the daemon where it stands.
-    fn listen() -> Result<Self, RunError> {
-        let listen = |kind| signal(kind).map_err(system("listen for signals"));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
-        })
-    }
-}
-
 /// A task on a thread and runtime of its own.
 struct OwnThread {
     handle: thread::JoinHandle<()>,
@@ -267,6 +291,6 @@ impl OwnThread {
     }
 }
 
-fn runtime() -> Result<Runtime, RunError> {
+pub fn runtime() -> Result<Runtime, RunError> {
     Builder::new_current_thread().enable_all().build().map_err(system("start an event loop"))
 }

@@ -23,9 +23,11 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use virtual_server::service::ServiceKey;
 
+use crate::address;
 use crate::record::Record;
 pub use crate::record::RecordError;
 pub use crate::route_netlink::RequestError;
+use crate::route_netlink::RouteNetlink;
 use worker::Worker;
 
 /// How many events may wait for the engine; the reconciler then waits for it, never the other way round.
@@ -139,6 +141,24 @@ impl Drop for Reconciler {
             let _ = thread.join();
         }
     }
+}
+
+/// Removes every virtual address that is Baton's own from the kernel, at once and nothing else, and tells which.
+///
+/// Has to be called inside a tokio runtime. The record is only read, so that a full disk is no hindrance.
+///
+/// # Errors
+/// [`ReconcilerError`] when what is Baton's own is not known; an address that the kernel does not remove is left out.
+pub async fn leave_addresses(record: &Path) -> Result<Vec<InterfaceAddress>, ReconcilerError> {
+    let record = Record::read(record)?;
+    let mut netlink = RouteNetlink::open().await?;
+    let mut left = Vec::new();
+    for own in netlink.interfaces().own_addresses(&record) {
+        if address::leave(&mut netlink, &record, &own).await.is_ok() {
+            left.push(own);
+        }
+    }
+    Ok(left)
 }
 
 /// Removes everything that is Baton's own from the kernel and tells what that was.

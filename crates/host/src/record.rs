@@ -70,6 +70,13 @@ enum AddressTags {
 impl Record {
     /// Reads what an earlier process has left behind, and makes sure that the file can be written.
     pub(crate) fn open(path: &Path) -> Result<Self, RecordError> {
+        let record = Self::read(path)?;
+        record.write()?;
+        Ok(record)
+    }
+
+    /// Reads what an earlier process has left behind.
+    pub(crate) fn read(path: &Path) -> Result<Self, RecordError> {
         let contents = match fs::read(path) {
             Ok(text) => Contents::parse(&text)
                 .map_err(|reason| RecordError::Damaged { path: path.to_owned(), reason })?,
@@ -78,9 +85,7 @@ impl Record {
         };
         let release = rustix::system::uname();
         let tags = AddressTags::of_kernel(&release.release().to_string_lossy());
-        let record = Self { path: path.to_owned(), tags, addresses: contents.0, services: contents.1 };
-        record.write()?;
-        Ok(record)
+        Ok(Self { path: path.to_owned(), tags, addresses: contents.0, services: contents.1 })
     }
 
     /// Tells whether Baton has put this address there.

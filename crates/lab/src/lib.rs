@@ -42,6 +42,7 @@ mod child;
 mod cidr;
 mod command;
 mod error;
+mod family;
 mod fault;
 pub mod kernel;
 

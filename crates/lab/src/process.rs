@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::child::Child;
+use crate::family;
 use crate::{Error, Result, wait_until};
 
 /// A running program whose output goes to a log file.
@@ -79,28 +80,59 @@ impl Process {
         self.child.signal(signal)
     }
 
-    /// Stops it where it stands, as a stalled machine would (SIGSTOP).
+    /// Stops it and all that it has started where they stand, as a stalled machine would (SIGSTOP).
     ///
     /// # Errors
     /// When the operating system refuses.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        // The parent first, so that it sees nothing of what happens to the others.
+        self.signal(Signal::STOP)?;
+        family::signal(self.id(), Signal::STOP)
     }
 
-    /// Lets it go on after [`Process::pause`] (SIGCONT).
+    /// Lets them go on after [`Process::pause`] (SIGCONT).
     ///
     /// # Errors
     /// When the operating system refuses.
     pub fn resume(&self) -> Result<()> {
+        family::signal(self.id(), Signal::CONT)?;
         self.signal(Signal::CONT)
     }
 
-    /// Kills it at once (SIGKILL) and waits for its end.
+    /// Kills it and all that it has started at once, as the loss of a machine would (SIGKILL), and waits for its end.
     ///
     /// # Errors
     /// When the operating system refuses.
     pub fn kill(&mut self) -> Result<ExitStatus> {
+        if self.is_running()? {
+            self.pause()?;
+            family::kill(self.id())?;
+        }
         self.child.kill()
+    }
+
+    /// Kills it alone (SIGKILL) and waits for its end; what it has started lives on.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn kill_alone(&mut self) -> Result<ExitStatus> {
+        self.child.kill()
+    }
+
+    /// Sends a signal to all that it has started, and not to itself.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn signal_descendants(&self, signal: Signal) -> Result<()> {
+        family::signal(self.id(), signal)
+    }
+
+    /// The processes that it has started and that still run, with those that these have started.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn descendants(&self) -> Result<Vec<Pid>> {
+        family::descendants(self.id())
     }
 
     /// Asks it to end (SIGTERM) and waits for that.
@@ -191,6 +223,18 @@ mod tests {
         assert!(matches!(early, Error::TimedOut { .. }), "{early}");
         process.resume().unwrap();
         assert_eq!(process.wait(LIMIT).unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn what_a_killed_process_has_started_is_gone_too() {
+        let namespace = Namespace::new("family").unwrap();
+        let mut process = namespace.spawn("parent", &mut shell("sleep 1000 & echo ready; wait")).unwrap();
+        process.wait_for_log("ready", LIMIT).unwrap();
+        let started = process.descendants().unwrap();
+        assert_eq!(started.len(), 1);
+        process.kill().unwrap();
+        let is_gone = || Ok(rustix::process::test_kill_process(started[0]).is_err());
+        wait_until("The end of the child", LIMIT, is_gone).unwrap();
     }
 
     #[test]

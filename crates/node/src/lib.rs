@@ -16,6 +16,7 @@ pub mod config;
 pub mod difference;
 pub mod fault;
 pub mod host_state;
+pub mod legacy;
 pub mod link;
 pub mod name;
 mod node;

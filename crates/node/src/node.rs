@@ -11,6 +11,7 @@ use monotonic::Instant;
 
 use crate::config::Config;
 use crate::host_state::Wanted;
+use crate::legacy::Legacy;
 use crate::link::LinkEvent;
 use crate::name::{InterfaceName, RouterName};
 use crate::pools::{Outcome, Pools, PoolsInput, PoolsOutput, ProbeId, ProbeRequest};
@@ -96,6 +97,21 @@ impl Node {
     /// Returns a node of this configuration that does nothing yet.
     pub fn new(config: Arc<Config>, now: Instant) -> Self {
         Self { routers: Routers::new(Arc::clone(&config), now), pools: Pools::new(config) }
+    }
+
+    /// Takes over what the daemon before this one left; has to come before [`Input::Start`].
+    pub fn inherit(&mut self, legacy: &Legacy) {
+        self.routers.inherit(legacy);
+        self.pools.inherit(legacy);
+    }
+
+    /// Returns what is left to the next daemon, should this one die now.
+    pub fn legacy(&self) -> Legacy {
+        Legacy {
+            virtual_routers: self.routers.legacy(),
+            silence_limit: self.routers.silence_limit(),
+            verdicts: self.pools.verdicts(),
+        }
     }
 
     /// Returns when [`Input::Deadline`] is wanted.

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monotonic::Instant;
-use virtual_server::health::{Check, Health, Roster};
+use virtual_server::health::{Check, Health, Roster, Verdict};
 pub use virtual_server::health::{Outcome, ProbeId};
 use virtual_server::pool::PoolChange;
 use virtual_server::service::ServiceKey;
 
 use crate::config::{Config, VirtualServerConfig};
 use crate::host_state::{FollowingService, Tables};
+use crate::legacy::Legacy;
 use crate::name::ServerName;
 use crate::report::Report;
 use crate::status::PoolsStatus;
@@ -86,6 +87,8 @@ pub struct Pools {
     /// The services in [`Self::tables`] whose virtual server is gone or may have dropped them.
     withdrawn: BTreeSet<ServiceKey>,
     inconclusive_reported: Option<Instant>,
+    /// What is known of real servers that are not checked yet.
+    inherited: BTreeMap<(ServerName, SocketAddr), Verdict>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +110,7 @@ impl Pools {
             stale: BTreeSet::new(),
             withdrawn: BTreeSet::new(),
             inconclusive_reported: None,
+            inherited: BTreeMap::new(),
         }
     }
 
@@ -116,7 +120,11 @@ impl Pools {
     #[must_use]
     pub fn handle(&mut self, input: PoolsInput, now: Instant) -> Vec<PoolsOutput> {
         match input {
-            PoolsInput::Start => self.reconfigure(now),
+            PoolsInput::Start => {
+                let outputs = self.reconfigure(now);
+                self.inherited.clear();
+                outputs
+            }
             PoolsInput::Deadline => self.start_probes(now),
             PoolsInput::Probed { probe, outcome } => self.finish_probe(probe, outcome, now),
             PoolsInput::Reload(config) => {
@@ -124,6 +132,25 @@ impl Pools {
                 self.reconfigure(now)
             }
         }
+    }
+
+    /// Takes over what the daemon before this one found out; has to come before [`PoolsInput::Start`].
+    pub fn inherit(&mut self, legacy: &Legacy) {
+        self.inherited.clone_from(&legacy.verdicts);
+    }
+
+    /// Returns what is known of the real servers, those of which nothing is known left out.
+    pub fn verdicts(&self) -> BTreeMap<(ServerName, SocketAddr), Verdict> {
+        let known = |(address, health): (SocketAddr, &Health)| match health.verdict().afresh() {
+            Verdict::Checking { .. } => None,
+            verdict @ (Verdict::Up { .. } | Verdict::Down { .. }) => Some((address, verdict)),
+        };
+        let of_server = |(name, server): (&ServerName, &VirtualServerState)| {
+            let verdicts: Vec<_> = server.checks().filter_map(known).collect();
+            let name = name.clone();
+            verdicts.into_iter().map(move |(address, verdict)| ((name.clone(), address), verdict))
+        };
+        self.servers.iter().flat_map(of_server).collect()
     }
 
     /// Returns when the next probe is to start.
@@ -176,7 +203,11 @@ impl Pools {
         now: Instant,
         outputs: &mut Vec<PoolsOutput>,
     ) -> VirtualServerState {
-        let (server, changes) = VirtualServerState::new(config.clone(), &mut self.roster, now);
+        let known = |address| {
+            let inherited = self.inherited.get(&(name.clone(), address));
+            inherited.copied().unwrap_or(Verdict::UNKNOWN)
+        };
+        let (server, changes) = VirtualServerState::new(config.clone(), known, &mut self.roster, now);
         outputs.extend(reports(name, &server, changes).map(PoolsOutput::Report));
         self.enter(name, &server);
         server

@@ -49,6 +49,38 @@ impl fmt::Display for HandOverReason {
     }
 }
 
+/// Why a role was given up in the place of a daemon that could not do so itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FenceReason {
+    /// It lived and did not advertise any more.
+    Silent,
+    /// It was restarted and did not advertise again in time.
+    NotBack,
+    /// It died for the second time within a minute.
+    DiedAgain,
+}
+
+impl FenceReason {
+    /// Returns the stable word for it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::NotBack => "not_back",
+            Self::DiedAgain => "died_again",
+        }
+    }
+}
+
+impl fmt::Display for FenceReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Silent => "the daemon lived and did not advertise any more",
+            Self::NotBack => "the daemon was restarted and did not advertise again in time",
+            Self::DiedAgain => "the daemon died again",
+        })
+    }
+}
+
 /// Something that happened and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -58,6 +90,11 @@ pub enum Report {
         router: RouterName,
         /// Why.
         cause: BecomeActiveCause,
+    },
+    /// A virtual router goes on as the Active that it was before the daemon died.
+    RoleAdopted {
+        /// The virtual router.
+        router: RouterName,
     },
     /// A virtual router became a Backup.
     BecameBackup {
@@ -291,6 +328,20 @@ pub enum Report {
     },
     /// Something of the engine itself.
     Engine(EngineReport),
+    /// The daemon has died; unless it was told to end, it is started again.
+    DaemonDied {
+        /// How.
+        how: String,
+    },
+    /// A role was given up in the place of the daemon.
+    Fenced {
+        /// The virtual router.
+        router: RouterName,
+        /// Why.
+        reason: FenceReason,
+    },
+    /// The guard has died: the daemon hands over and ends.
+    GuardDied,
     /// The configuration was replaced.
     Reloaded {
         /// What is different, one line each.

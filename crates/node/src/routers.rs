@@ -5,6 +5,7 @@ mod group;
 mod handing_over;
 mod hearing;
 mod holding;
+mod inheriting;
 mod member;
 mod quiet;
 mod rivals;
@@ -23,6 +24,7 @@ use vrrp::RouterEvent;
 use self::announcing::Announcing;
 use self::group::Groups;
 use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
+use self::inheriting::Inheritance;
 use self::member::{Member, Standing};
 use self::quiet::Quiet;
 use self::rivals::End;
@@ -130,6 +132,7 @@ pub struct Routers {
     timers: Timers<Timer>,
     announcing: Announcing,
     refused: BTreeMap<RouterName, Refused>,
+    inheritance: Inheritance,
     roles: Arc<Roles>,
     roles_age: RolesAge,
     told: Quiet<(Option<RouterName>, Segment, &'static str)>,
@@ -183,6 +186,7 @@ impl Routers {
             timers: Timers::default(),
             announcing: Announcing::default(),
             refused: BTreeMap::new(),
+            inheritance: Inheritance::default(),
             roles: Arc::default(),
             roles_age: RolesAge::Fresh,
             told: Quiet::default(),
@@ -231,6 +235,7 @@ impl Routers {
             RoutersInput::Start => {
                 self.phase = Phase::Running;
                 self.evaluate_all(now, &mut outputs);
+                self.inheritance = Inheritance::default();
             }
             RoutersInput::Deadline => self.fire(now, &mut outputs),
             RoutersInput::Datagram(datagram) => self.hear(&datagram, now, &mut outputs),

@@ -142,13 +142,23 @@ impl Member {
 impl Pool {
     /// Returns the pool with these settings; its checks start now, one after the other.
     pub fn new(settings: PoolSettings, roster: &mut Roster, now: Instant) -> Self {
+        Self::with_known(settings, |_| Verdict::UNKNOWN, roster, now)
+    }
+
+    /// Returns the same, where something is known of the real servers before they are checked.
+    pub fn with_known(
+        settings: PoolSettings,
+        known: impl Fn(SocketAddr) -> Verdict,
+        roster: &mut Roster,
+        now: Instant,
+    ) -> Self {
         let PoolSettings { quorum, sorry_server, real_servers, check } = settings;
         let members = real_servers
             .into_iter()
             .map(|(address, destination)| {
                 let condition = match &check {
                     None => Condition::Unchecked,
-                    Some(check) => Condition::Checked(roster.enrol(check.clone(), Verdict::UNKNOWN, now)),
+                    Some(check) => Condition::Checked(roster.enrol(check.clone(), known(address), now)),
                 };
                 (address, Member { destination, condition, since: now })
             })

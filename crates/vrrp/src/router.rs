@@ -132,6 +132,16 @@ impl VirtualRouter {
         }
     }
 
+    /// Returns how long it may be silent: others may claim its role from then on. Nothing while it has none.
+    ///
+    /// That is three intervals after its last advertisement; the skew time, which differs from node to node, is left out.
+    pub fn silence_limit(&self) -> Option<Instant> {
+        match self.state {
+            State::Active { advertise_at } => Some(advertise_at + 2 * self.parameters.interval.duration()),
+            State::Initialize | State::Backup { .. } | State::Leaving { .. } => None,
+        }
+    }
+
     /// Returns what it says as the Active.
     pub fn claim(&self) -> Statement {
         Statement { priority: self.parameters.priority, interval: self.parameters.interval }
@@ -158,6 +168,7 @@ impl VirtualRouter {
                 self.become_active(BecomeActiveCause::Owner, now)
             }
             (State::Initialize, RouterEvent::Startup) => self.become_backup(BecomeBackupCause::Started, now),
+            (State::Initialize, RouterEvent::Resume) => self.resume(now),
             (
                 State::Initialize,
                 RouterEvent::Shutdown
@@ -187,6 +198,7 @@ impl VirtualRouter {
             (
                 State::Backup { .. },
                 RouterEvent::Startup
+                | RouterEvent::Resume
                 | RouterEvent::Release
                 | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
                 | RouterEvent::AddressesAnnounced
@@ -213,6 +225,7 @@ impl VirtualRouter {
             (
                 State::Active { .. },
                 RouterEvent::Startup
+                | RouterEvent::Resume
                 | RouterEvent::GroupReleased { .. }
                 | RouterEvent::AddressesAnnounced
                 | RouterEvent::Deadline,
@@ -249,6 +262,7 @@ impl VirtualRouter {
             (
                 State::Leaving { .. },
                 RouterEvent::Startup
+                | RouterEvent::Resume
                 | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
                 | RouterEvent::GroupReleased { .. }
                 | RouterEvent::AddressesAnnounced
@@ -296,6 +310,11 @@ impl VirtualRouter {
             LastHeard::Release => BecomeActiveCause::ActiveReleased,
             LastHeard::Lower => BecomeActiveCause::Preempting,
         }
+    }
+
+    fn resume(&mut self, now: Instant) -> Vec<RouterAction> {
+        self.state = State::Active { advertise_at: self.next_advertisement(now) };
+        vec![RouterAction::Advertise(self.claim()), RouterAction::Resumed]
     }
 
     fn become_active(&mut self, cause: BecomeActiveCause, now: Instant) -> Vec<RouterAction> {

@@ -42,6 +42,13 @@ impl Site {
         Self::in_lab(Topology::standard(2, 2).build().unwrap(), &config)
     }
 
+    /// The same at an interval of a second, which gives a slow machine time to start a program.
+    #[track_caller]
+    pub(crate) fn unhurried(parts: &[&str]) -> Self {
+        let config = pair(&[&[WEB, GATEWAY], parts].concat()).replace("\"100ms\"", "\"1s\"");
+        Self::in_lab(Topology::standard(2, 2).build().unwrap(), &config)
+    }
+
     /// A site by NAT with `lb1` as its Active.
     #[track_caller]
     pub(crate) fn elected(parts: &[&str]) -> Self {

@@ -1,11 +1,12 @@
 //! The kernel's table, as `ipvsadm` reads it.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use libtest_mimic::Trial;
 use netns_tests::{LIMIT, VIRTUAL, WEB, WEB_V6, pair};
 
-use crate::site::{BOTH, FIRST, GATEWAY, SECOND, SERVICE, Site};
+use crate::site::{BOTH, CHECK, FIRST, GATEWAY, SECOND, SERVICE, Site};
 use crate::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -17,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_table_that_somebody_clears_is_put_back,
         a_real_server_that_somebody_removes_or_changes_is_put_right,
         a_table_may_be_wanted_on_every_node,
+        a_killed_daemon_s_table_stands_and_serves_while_the_next_one_takes_it_up,
         what_a_killed_daemon_left_in_the_table_is_removed,
     ]
 }
@@ -205,6 +207,37 @@ fn a_table_may_be_wanted_on_every_node() {
     assert_eq!(site.pair.holders(VIRTUAL), ["lb1"]);
     site.pair.daemon("lb2").stop(LIMIT);
     site.wait_for_table("lb2", &[]);
+}
+
+/// The kernel counts the connections of a service for as long as it stands: one that is made anew begins at nothing.
+fn a_killed_daemon_s_table_stands_and_serves_while_the_next_one_takes_it_up() {
+    let mut site = Site::unhurried(&[BOTH, CHECK]);
+    site.pair.elect(VIRTUAL);
+    site.wait_for_table("lb1", &[SERVICE, FIRST, SECOND]);
+    let client = site.fetch("10.77.0.50:80");
+    let death = Instant::now();
+    let counted = connections(&site, "lb1");
+    site.pair.look_from_now();
+    site.pair.daemon("lb1").signal_engine(lab::Signal::KILL);
+    site.pair.daemon("lb1").wait_for("role_adopted", &[], LIMIT);
+    site.pair.daemon("lb1").wait_for_socket(LIMIT).unwrap();
+    let status = site.pair.daemon("lb1").status();
+    let verdicts: Vec<_> =
+        status.virtual_servers["web"].real_servers.values().map(|server| server.state.as_str()).collect();
+    assert_eq!(verdicts, ["up", "up"]);
+    site.pair.wait_to_hear("lb2", 5);
+    site.wait_for_table("lb1", &[SERVICE, FIRST, SECOND]);
+    assert!(counted > 0 && connections(&site, "lb1") > counted);
+    let seen = client.stop().unwrap().since(death);
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+/// How many connections the kernel has counted since the service was made.
+#[track_caller]
+fn connections(site: &Site, node: &str) -> u64 {
+    let table = site.pair.machine(node).run(&["ipvsadm", "-Ln", "--stats", "--exact"]).unwrap();
+    let service = table.lines().find(|line| line.starts_with("TCP")).unwrap_or_else(|| panic!("{table}"));
+    service.split_whitespace().nth(2).unwrap().parse().unwrap()
 }
 
 fn what_a_killed_daemon_left_in_the_table_is_removed() {

@@ -14,6 +14,10 @@ pub(super) fn became_active(router: &RouterName, cause: BecomeActiveCause) {
     info!(event = "became_active", virtual_router = %router, reason = active_reason(cause), "{router} is Active: {cause}");
 }
 
+pub(super) fn role_adopted(router: &RouterName) {
+    info!(event = "role_adopted", virtual_router = %router, "{router} goes on as Active where the daemon before this one died");
+}
+
 pub(super) fn became_backup(router: &RouterName, cause: BecomeBackupCause) {
     let by = outranking(cause);
     let (peer, priority) = (by.map(|(peer, _)| peer.to_string()), by.map(|(_, priority)| priority.get()));

@@ -156,6 +156,28 @@ fn a_virtual_server_goes_up_and_down_with_its_real_servers() {
 }
 
 #[test]
+fn what_the_daemon_before_found_out_is_known_from_the_start_and_checked_on() {
+    let config = config([("web", Arc::new(virtual_server(80, [1, 2, 3])))]);
+    let (mut before, _) = start(&config);
+    let probes = due(&mut before, after(2));
+    let _ = answer(&mut before, probes[&real_server(1)], Outcome::Good, after(3));
+    for moment in [4, 2_004, 4_004] {
+        let probe = due(&mut before, after(moment)).get(&real_server(2)).copied();
+        let _ = answer(&mut before, probe.unwrap_or(probes[&real_server(2)]), bad(), after(moment));
+    }
+    let verdicts = before.verdicts();
+    let verdict = |number| verdicts.get(&(server("web"), real_server(number)));
+    assert_eq!(verdict(1), Some(&Verdict::Up { bad: 0 }));
+    assert_eq!((verdict(2), verdict(3)), (Some(&Verdict::Down { good: 0 }), None));
+
+    let mut next = Pools::new(config);
+    next.inherit(&Legacy { verdicts, ..Legacy::default() });
+    let _ = next.handle(PoolsInput::Start, after(5_000));
+    assert_eq!(served(&mut next, 80), [real_server(1)]);
+    assert_eq!(due(&mut next, after(5_002)).len(), 3);
+}
+
+#[test]
 fn a_virtual_server_without_a_check_is_up_from_the_start() {
     let web = VirtualServerConfig { check: None, ..virtual_server(80, [1, 2]) };
     let (mut pools, outputs) = start(&config([("web", Arc::new(web))]));

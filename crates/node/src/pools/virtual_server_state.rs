@@ -26,10 +26,11 @@ impl VirtualServerState {
     /// Also returns what is worth telling about a virtual server that was not there before.
     pub(super) fn new(
         config: Arc<VirtualServerConfig>,
+        known: impl Fn(SocketAddr) -> Verdict,
         roster: &mut Roster,
         now: Instant,
     ) -> (Self, Option<PoolChange>) {
-        let pool = Pool::new(pool_settings(&config), roster, now);
+        let pool = Pool::with_known(pool_settings(&config), known, roster, now);
         let change = match pool.state() {
             Quorum::Reached => Some(PoolChange::QuorumReached),
             Quorum::Lost => None,

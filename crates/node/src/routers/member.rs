@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use monotonic::Instant;
 use vrrp::{
-    Centiseconds, Credentials, Family, HandOverStage, Parameters, Preemption, RouterAction, RouterEvent,
-    Sequences, State, Statement, VirtualRouter, multicast_group,
+    Centiseconds, Credentials, Family, HandOverStage, Heirs, Parameters, Preemption, RouterAction,
+    RouterEvent, Sequences, State, Statement, VirtualRouter, multicast_group,
 };
 
 use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::Fault;
+use crate::legacy::{RoleLegacy, RouterLegacy};
 use crate::name::GroupName;
 use crate::status::{Away, HandOver, Rival, RouterCounters, RouterState, RouterStatus};
+use crate::wall_clock::WallClock;
 
 /// One virtual router of this node.
 #[derive(Clone, Debug)]
@@ -93,6 +95,45 @@ impl Member {
         }
     }
 
+    /// Enters the election with this source as the Active that the process before this one was.
+    pub(super) fn resume(&mut self, source: IpAddr, role: RoleLegacy, now: Instant) -> Vec<RouterAction> {
+        (self.since, self.reason) = (role.since, role.reason);
+        self.standing = Standing::Running(VirtualRouter::new(self.parameters(source)));
+        self.ready.clear();
+        self.handle(RouterEvent::Resume, now)
+    }
+
+    /// Returns what it leaves to the next process.
+    pub(super) fn legacy(&self, heirs: Heirs, wall_clock: WallClock) -> RouterLegacy {
+        let role = |machine: &VirtualRouter| {
+            let last_word_at = wall_clock.at(machine.silence_limit()?);
+            Some(RoleLegacy {
+                since: self.since,
+                reason: self.reason.clone(),
+                interval: self.config.interval.duration(),
+                last_will: self.last_will(machine, heirs, last_word_at),
+            })
+        };
+        RouterLegacy { role: self.machine().and_then(role), away: self.away }
+    }
+
+    /// Returns what hands the role over in its place, dated for the last moment at which it may be said: after all that
+    /// it says itself by then.
+    fn last_will(&self, machine: &VirtualRouter, heirs: Heirs, unix: Duration) -> Vec<Transmission> {
+        let mut sequences = self.sequences.clone();
+        let mut will = Vec::new();
+        for statement in machine.hand_over(heirs) {
+            let credentials = self.config.authentication.credentials(&mut sequences, unix);
+            will.extend(transmissions(&self.config, machine, statement, &credentials));
+        }
+        will
+    }
+
+    /// Tells whether its last will has to be made anew with each advertisement.
+    pub(super) fn dates_its_will(&self) -> bool {
+        self.is_active() && self.config.authentication.is_fresh_each_time()
+    }
+
     /// Has the state machine hear of what has changed here.
     pub(super) fn reconfigure(&mut self, now: Instant) {
         if let Standing::Running(machine) = &self.standing {
@@ -122,11 +163,15 @@ impl Member {
         }
     }
 
-    pub(super) fn state(&self) -> Option<State> {
+    pub(super) fn machine(&self) -> Option<&VirtualRouter> {
         match &self.standing {
-            Standing::Running(machine) => Some(machine.state()),
+            Standing::Running(machine) => Some(machine),
             Standing::Idle | Standing::Faulted(_) => None,
         }
+    }
+
+    pub(super) fn state(&self) -> Option<State> {
+        self.machine().map(VirtualRouter::state)
     }
 
     pub(super) fn is_active(&self) -> bool {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use monotonic::Instant;
 use vrrp::{BecomeBackupCause, RouterAction, RouterEvent, State};
 
-use super::member::Standing;
+use super::member::{Member, Standing};
 use super::rivals::End;
 use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
 use crate::fault::{Fault, Voice};
@@ -56,12 +56,19 @@ impl Routers {
     }
 
     fn run(&mut self, name: &RouterName, source: IpAddr, now: Instant, outputs: &mut Vec<RoutersOutput>) {
-        let member = self.members.get_mut(name).expect("only members are evaluated");
+        let member = self.member_mut(name);
         if let Standing::Faulted(_) = member.standing {
             outputs.push(RoutersOutput::Report(Report::RouterRecovered { router: name.clone() }));
         }
-        let actions = member.run(source, now);
+        let actions = match self.take_up(name, now, outputs) {
+            Some(role) => self.member_mut(name).resume(source, role, now),
+            None => self.member_mut(name).run(source, now),
+        };
         self.follow_up(name, actions, now, outputs);
+    }
+
+    fn member_mut(&mut self, name: &RouterName) -> &mut Member {
+        self.members.get_mut(name).expect("only members take part")
     }
 
     fn fault(&mut self, name: &RouterName, fault: Fault, now: Instant, outputs: &mut Vec<RoutersOutput>) {
@@ -155,6 +162,8 @@ impl Routers {
                     outputs.push(RoutersOutput::Report(Report::BecameActive { router: name.clone(), cause }));
                     self.end_absence(name, now, outputs);
                 }
+                // Since when it is Active, and why, was left to it.
+                RouterAction::Resumed => self.roles_age = RolesAge::Stale,
                 RouterAction::BecameBackup(cause) => {
                     (member.since, member.reason) = (now, cause.to_string());
                     yields |= match cause {

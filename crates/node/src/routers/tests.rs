@@ -1,5 +1,6 @@
 mod authentication;
 mod handing_over;
+mod inheriting;
 mod rivals;
 
 use std::time::Duration;

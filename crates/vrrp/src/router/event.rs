@@ -13,6 +13,9 @@ use crate::timing::Centiseconds;
 pub enum RouterEvent<'a> {
     /// It may take part from now on.
     Startup,
+    /// It may take part from now on, and is the Active already: the process before this one was, and nobody can have
+    /// claimed the role since.
+    Resume,
     /// It takes part no longer.
     Shutdown,
     /// It gives the role up at once and goes on as a Backup.
@@ -51,6 +54,8 @@ pub enum RouterAction {
     Advertise(Statement),
     /// It has become Active: take the addresses and announce them.
     BecameActive(BecomeActiveCause),
+    /// It goes on as the Active: take the addresses, which are there already, and announce them.
+    Resumed,
     /// It has become a Backup: leave the addresses, if it held them.
     BecameBackup(BecomeBackupCause),
     /// It has left the election: leave the addresses, if it held them.

@@ -95,7 +95,7 @@ fn row(
 #[expect(clippy::too_many_lines, reason = "one row for each case is what a table is")]
 fn table() -> Vec<Row> {
     use Happening::{Heard, Plain};
-    use RouterEvent::{Deadline, Release, Shutdown, Startup};
+    use RouterEvent::{Deadline, Release, Resume, Shutdown, Startup};
 
     let skew = Centiseconds::DEFAULT.skew(Version::V3, Priority::DEFAULT);
     let hurried = State::Backup { learned: Centiseconds::DEFAULT, active_down_at: T0 + skew };
@@ -125,6 +125,16 @@ fn table() -> Vec<Row> {
             &[started],
         ),
         row("6.4.1 start of the owner", owner(), INITIALIZE, Plain(Startup), active_anew, &own_started),
+        row(
+            "stopped, go on where another process was",
+            parameters(),
+            INITIALIZE,
+            Plain(Resume),
+            active_anew,
+            &[advertise(), RouterAction::Resumed],
+        ),
+        row("backup, go on", parameters(), BACKUP, Plain(Resume), BACKUP, silent),
+        row("active, go on", parameters(), ACTIVE, Plain(Resume), ACTIVE, silent),
         row("stopped, shutdown", parameters(), INITIALIZE, Plain(Shutdown), INITIALIZE, silent),
         row("stopped, release", parameters(), INITIALIZE, Plain(Release), INITIALIZE, silent),
         row("stopped, deadline", parameters(), INITIALIZE, Plain(Deadline), INITIALIZE, silent),
@@ -352,6 +362,18 @@ fn a_shorter_interval_brings_the_next_advertisement_forward_and_a_longer_one_doe
         router.reconfigure(Parameters { interval: Centiseconds::new(interval), ..parameters() }, T0);
         assert_eq!(router.next_deadline(), Some(expected));
     }
+}
+
+#[test]
+fn an_active_may_be_silent_for_three_intervals_after_its_last_advertisement() {
+    let mut router = in_state(parameters(), INITIALIZE);
+    assert_eq!(router.silence_limit(), None);
+    let _ = router.handle(RouterEvent::Resume, T0);
+    assert_eq!(router.silence_limit(), Some(after(3000)));
+    let _ = router.handle(RouterEvent::Deadline, after(1000));
+    assert_eq!(router.silence_limit(), Some(after(4000)));
+    let _ = router.handle(RouterEvent::Release, after(1100));
+    assert_eq!(router.silence_limit(), None);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn hand_over(then: AfterLeaving) -> Happening {
 fn every_event_of_a_hand_over_does_what_keeps_the_addresses_served() {
     use AfterLeaving::{Backup, Initialize};
     use Happening::{Heard, Plain};
-    use RouterEvent::{AddressesAnnounced, Deadline, Release, Shutdown, Startup};
+    use RouterEvent::{AddressesAnnounced, Deadline, Release, Resume, Shutdown, Startup};
 
     let active_anew = State::Active { advertise_at: after(1000) };
     let as_backup = backup_anew(Centiseconds::DEFAULT);
@@ -61,6 +61,7 @@ fn every_event_of_a_hand_over_does_what_keeps_the_addresses_served() {
         row("active, end", p(), ACTIVE, hand_over(Initialize), offered(Initialize), &last_words),
         row("active, addresses announced", p(), ACTIVE, Plain(AddressesAnnounced), ACTIVE, silent),
         row("active, group released", p(), ACTIVE, released(), ACTIVE, silent),
+        row("offered, go on", p(), offered(Initialize), Plain(Resume), offered(Initialize), silent),
         row("offered, start", p(), offered(Initialize), Plain(Startup), offered(Initialize), silent),
         row("offered, again", p(), offered(Backup), hand_over(Backup), offered(Backup), silent),
         row(

@@ -1,0 +1,135 @@
+//! What one end says, as the other hears it.
+
+use std::io::Read;
+use std::time::Duration;
+
+use node::legacy::{Legacy, RoleLegacy};
+use node::name::InterfaceName;
+use node::routers::Transmission;
+use node::status::Away;
+
+use super::*;
+
+fn at(milliseconds: u64) -> Instant {
+    Instant::from_start(Duration::from_millis(milliseconds))
+}
+
+fn said(text: &str) -> Transmission {
+    Transmission {
+        interface: InterfaceName::new("eth0").unwrap(),
+        source: [10, 77, 0, 11].into(),
+        destination: [224, 0, 0, 18].into(),
+        payload: text.as_bytes().into(),
+    }
+}
+
+fn router(name: &str) -> RouterName {
+    RouterName::new(name).unwrap()
+}
+
+fn role(interval: u64, last_will: &[&str]) -> RouterLegacy {
+    let role = RoleLegacy {
+        since: at(4),
+        reason: "no Active was heard".to_owned(),
+        interval: Duration::from_millis(interval),
+        last_will: last_will.iter().map(|text| said(text)).collect(),
+    };
+    RouterLegacy { role: Some(role), away: None }
+}
+
+/// An estate of two roles that have to be heard of by 5,750 ms, and may be claimed at 6,000 ms.
+fn estate() -> Estate {
+    let away = RouterLegacy { role: None, away: Some(Away { until: Some(at(9_000)) }) };
+    let web = ServerName::new("web").unwrap();
+    let verdict = |last: u8, verdict| ((web.clone(), ([10, 78, 0, last], 80).into()), verdict);
+    Estate {
+        configuration: Some("[node.lb1]\n# \"two\"\n".to_owned()),
+        legacy: Legacy {
+            virtual_routers: BTreeMap::from([
+                (router("a"), role(1_000, &["short", "release"])),
+                (router("b"), role(100, &["release"])),
+                (router("c"), away),
+            ]),
+            silence_limit: Some(at(6_000)),
+            verdicts: BTreeMap::from([
+                verdict(21, Verdict::Up { bad: 0 }),
+                verdict(22, Verdict::Down { good: 0 }),
+            ]),
+        },
+        speak_by: Some(at(5_750)),
+    }
+}
+
+fn pair() -> (Bond, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    for end in [&ours, &theirs] {
+        end.set_nonblocking(true).unwrap();
+    }
+    (Bond::new(ours), theirs)
+}
+
+fn read(stream: &mut UnixStream) -> String {
+    let mut bytes = Vec::new();
+    // Nothing more is there to read, for now.
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn an_estate_is_the_same_after_it_was_told_word_by_word() {
+    let mut heard = Estate::default();
+    for word in estate().words() {
+        let line = line(&Order::Inherit { word });
+        let Order::Inherit { word } = serde_json::from_slice(&line).unwrap() else {
+            panic!("{}", String::from_utf8_lossy(&line))
+        };
+        heard.take(word);
+    }
+    assert_eq!(heard, estate());
+}
+
+#[test]
+fn what_a_daemon_takes_back_is_not_left() {
+    let mut estate = estate();
+    estate.take(Word::router(&router("a"), None));
+    let server = ServerName::new("web").unwrap();
+    estate.take(Word::real_server(&server, ([10, 78, 0, 21], 80).into(), None));
+    assert_eq!(estate.active().collect::<Vec<_>>(), [&router("b")]);
+    assert_eq!(estate.legacy.verdicts.len(), 1);
+}
+
+#[test]
+fn a_last_will_stands_until_others_may_have_claimed_by_themselves() {
+    let estate = estate();
+    assert_eq!(estate.last_will(at(5_999)), ["short", "release", "release"].map(said));
+    assert_eq!(estate.last_will(at(6_000)), []);
+    assert_eq!(estate.shortest_interval(), Some(Duration::from_millis(100)));
+}
+
+#[test]
+fn roles_that_were_given_up_are_not_left_but_all_else_is() {
+    let mut estate = estate();
+    estate.drop_roles();
+    assert_eq!((estate.active().count(), estate.last_will(at(0)).len()), (0, 0));
+    assert_eq!((estate.speak_by, estate.shortest_interval()), (None, None));
+    assert_eq!(estate.legacy.verdicts.len(), 2);
+    assert!(estate.legacy.virtual_routers[&router("c")].away.is_some());
+}
+
+#[test]
+fn a_guard_that_sleeps_costs_its_daemon_one_word_of_each_subject() {
+    let (bond, mut guard) = pair();
+    // More than any socket holds.
+    for beat in 0..100_000 {
+        bond.tell([Word::Beat(Beat::new(Some(at(beat)), None))]);
+    }
+    assert_eq!(bond.0.lock().unwrap().waiting.len(), 1);
+    let mut heard = read(&mut guard);
+    bond.tell([Word::Configuration { text: "end".to_owned() }]);
+    heard.push_str(&read(&mut guard));
+    let words: Vec<Word> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [.., beat, end] = words.as_slice() else { panic!("{} words", words.len()) };
+    assert_eq!(*beat, Word::Beat(Beat::new(Some(at(99_999)), None)));
+    assert_eq!(*end, Word::Configuration { text: "end".to_owned() });
+    assert!(words.len() < 100_000);
+}

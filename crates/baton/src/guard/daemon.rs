@@ -1,0 +1,112 @@
+//! The daemon, as its guard sees it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+
+use crate::bond::{Estate, Order, Word, line};
+use crate::cli::{LogFormat, Place};
+
+/// This program, also after another version was installed in its place.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// How long a daemon that was killed may take to be gone.
+const REAPING_TIME: Duration = Duration::from_secs(1);
+
+/// A running daemon; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    words: Lines<BufReader<OwnedReadHalf>>,
+    orders: OwnedWriteHalf,
+    unsent: Vec<u8>,
+}
+
+/// What is heard of a daemon.
+#[derive(Debug)]
+pub enum News {
+    Word(Word),
+    Ended(ExitStatus),
+}
+
+impl Daemon {
+    /// Starts a daemon that goes on with what the one before it left.
+    pub fn start(place: &Place, format: LogFormat, estate: &Estate) -> io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let format = format.to_possible_value().expect("every format has a name");
+        let mut command = Command::new(OURSELVES);
+        command.arg0("baton").args(["daemon", "--log-format", format.get_name()]);
+        command.arg("--config").arg(&place.config).arg("--socket").arg(&place.socket);
+        if let Some(node) = &place.node {
+            command.args(["--node", node]);
+        }
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        let child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+        ours.set_nonblocking(true)?;
+        let (words, orders) = UnixStream::from_std(ours)?.into_split();
+        let mut unsent = Vec::new();
+        estate.words().for_each(|word| unsent.extend(line(&Order::Inherit { word })));
+        unsent.extend(line(&Order::Begin));
+        Ok(Self { child, words: BufReader::new(words).lines(), orders, unsent })
+    }
+
+    /// Tells the daemon, as soon as it listens.
+    pub fn order(&mut self, order: &Order) {
+        self.unsent.extend(line(order));
+    }
+
+    /// Waits for what it tells, or for its end. Cancel safe.
+    ///
+    /// # Errors
+    /// The system's, when it cannot be waited for.
+    pub async fn next(&mut self) -> io::Result<News> {
+        // Its last words come before its end, and are read before it.
+        if let Some(word) = self.next_word().await {
+            return Ok(News::Word(word));
+        }
+        self.child.wait().await.map(News::Ended)
+    }
+
+    /// Waits for what the daemon tells, and sends meanwhile what it is to be told; nothing when it tells no more.
+    /// Cancel safe.
+    async fn next_word(&mut self) -> Option<Word> {
+        loop {
+            tokio::select! {
+                biased;
+                line = self.words.next_line() => {
+                    // Of a daemon that is killed in the middle of a word the rest is no loss.
+                    if let Ok(word) = serde_json::from_str(&line.ok()??) {
+                        return Some(word);
+                    }
+                }
+                writable = self.orders.writable(), if !self.unsent.is_empty() => {
+                    match writable.and_then(|()| self.orders.try_write(&self.unsent)) {
+                        Ok(count) => drop(self.unsent.drain(..count)),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        // It has died, which is found out by its end.
+                        Err(_) => self.unsent.clear(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Kills it; it does nothing more from here on, even if it was stopped.
+    pub fn kill(&mut self) {
+        // One that has ended already needs no killing.
+        let _ = self.child.start_kill();
+    }
+
+    /// Waits until a daemon that was killed is gone.
+    pub async fn gone(&mut self) {
+        let _ = tokio::time::timeout(REAPING_TIME, self.child.wait()).await;
+    }
+}

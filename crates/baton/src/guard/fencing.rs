@@ -1,0 +1,89 @@
+//! What the guard does in the place of a daemon that cannot.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use host::clock::now;
+use host::reconciler;
+use host::vrrp_socket::{self, Reception, VrrpSocket};
+use node::name::InterfaceName;
+use node::report::{FenceReason, Report};
+use node::routers::Transmission;
+use vrrp::Family;
+
+use super::Guard;
+use super::daemon::Daemon;
+use crate::log;
+
+/// How long the kernel goes on serving after the last will, as in a planned hand-over: by then a successor has claimed
+/// and taken the addresses.
+const SUCCESSION_TIME: Duration = Duration::from_millis(50);
+
+impl Guard {
+    /// Hands over in the place of a daemon that is dead: what it left in the kernel serves until another node does.
+    pub(super) async fn hand_over(&mut self, reason: FenceReason) {
+        let will = self.estate.last_will(now());
+        say(&will);
+        if let Some(interval) = self.estate.shortest_interval().filter(|_| !will.is_empty()) {
+            tokio::time::sleep(SUCCESSION_TIME.min(interval)).await;
+        }
+        self.remove_addresses().await;
+        self.disinherit(reason);
+    }
+
+    /// Cuts off a daemon that lives and says nothing: its addresses go before others may claim them, and before it can
+    /// do anything more.
+    pub(super) async fn cut_off(&mut self, daemon: &mut Daemon) {
+        daemon.kill();
+        self.remove_addresses().await;
+        say(&self.estate.last_will(now()));
+        daemon.gone().await;
+        // What it had asked of the kernel when it was killed may have been done after the first look.
+        self.remove_addresses().await;
+        self.disinherit(FenceReason::Silent);
+    }
+
+    /// Gives up a daemon that has not come so far as to advertise again.
+    pub(super) async fn give_up(&mut self, daemon: &mut Daemon) {
+        daemon.kill();
+        daemon.gone().await;
+        self.hand_over(FenceReason::NotBack).await;
+    }
+
+    fn disinherit(&mut self, reason: FenceReason) {
+        for router in self.estate.active() {
+            log::write(&Report::Fenced { router: router.clone(), reason });
+        }
+        self.estate.drop_roles();
+    }
+
+    async fn remove_addresses(&self) {
+        match reconciler::leave_addresses(&self.record).await {
+            Ok(left) => left.into_iter().for_each(|address| log::write(&Report::AddressLeft { address })),
+            Err(error) => tracing::warn!(event = "cleaning_failed", "{error}"),
+        }
+    }
+}
+
+/// Sends what is to be said, what goes out on one interface in its order.
+fn say(words: &[Transmission]) {
+    let mut by_segment: BTreeMap<(&InterfaceName, Family), Vec<vrrp_socket::Transmission<'_>>> =
+        BTreeMap::new();
+    for Transmission { interface, source, destination, payload } in words {
+        let (source, destination) = (*source, *destination);
+        by_segment.entry((interface, Family::of(destination))).or_default().push(vrrp_socket::Transmission {
+            source,
+            destination,
+            payload,
+        });
+    }
+    for ((interface, family), batch) in by_segment {
+        let reason = match VrrpSocket::open(interface, family, Reception::UnicastOnly) {
+            Ok(socket) => socket.send_batch(&batch).first().map(|failure| failure.error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(reason) = reason {
+            log::write(&Report::SendingFailed { interface: interface.clone(), reason });
+        }
+    }
+}

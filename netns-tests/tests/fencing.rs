@@ -1,0 +1,136 @@
+//! No death without heirs: what happens when the daemon, its guard or both die or stand still.
+
+use std::path::Path;
+use std::time::Instant;
+
+use lab::Signal;
+use netns_tests::frames::{self, Checksum};
+use netns_tests::{LIMIT, Pair, VIRTUAL, pair};
+
+/// At the default interval of a second a Backup of priority 100 waits 3.6 s, far longer than any restart takes.
+const WEB: &str = r#"
+[virtual_router.web]
+interface = "eth0"
+virtual_router_id = 51
+virtual_addresses = ["10.77.0.50/24"]
+"#;
+
+#[test]
+fn a_killed_daemon_is_restarted_and_goes_on_and_nobody_notices() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    let before = pair.daemon("lb1").router("web");
+
+    let death = Instant::now();
+    pair.daemon("lb1").signal_engine(Signal::KILL);
+    pair.daemon("lb1").wait_for("daemon_died", &[], LIMIT);
+    pair.daemon("lb1").wait_for("role_adopted", &[("virtual_router", "web")], LIMIT);
+    pair.daemon("lb1").wait_for_socket(LIMIT).unwrap();
+    // Longer than the Backup would wait for a dead Active.
+    pair.wait_to_hear("lb2", 5);
+    let seen = client.stop().unwrap().since(death);
+    assert_eq!(seen.lost(), 0, "{seen}");
+    assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+    let after = pair.daemon("lb1").router("web");
+    assert_eq!((after.state, after.reason), (before.state, before.reason));
+
+    // The next one obeys as the first did.
+    pair.daemon("lb1").stop(LIMIT);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+}
+
+#[test]
+fn a_daemon_that_dies_twice_within_a_minute_is_handed_over_and_comes_back_as_a_backup() {
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    pair.daemon("lb1").signal_engine(Signal::KILL);
+    pair.daemon("lb1").wait_for("role_adopted", &[], LIMIT);
+    pair.daemon("lb1").wait_for_socket(LIMIT).unwrap();
+    pair.wait_to_hear("lb2", 2);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+
+    let death = Instant::now();
+    pair.daemon("lb1").signal_engine(Signal::KILL);
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+    pair.daemon("lb1").wait_for("fenced", &[("virtual_router", "web"), ("reason", "died_again")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let seen = client.stop().unwrap().since(death);
+    assert_eq!(seen.lost(), 0, "{seen}");
+    pair.daemon("lb1").wait_for("became_backup", &[("reason", "started")], LIMIT);
+    pair.daemon("lb1").wait_for_socket(LIMIT).unwrap();
+    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+}
+
+#[test]
+fn a_daemon_that_stands_still_is_fenced_before_its_peer_claims_and_never_do_two_own_the_address() {
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    pair.look_from_now();
+    pair.daemon("lb1").signal_engine(Signal::STOP);
+    // Had nobody said anything, the reason would be that the Active is down.
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+    pair.daemon("lb1").wait_for("fenced", &[("virtual_router", "web"), ("reason", "silent")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    let left = pair.daemon("lb1").wait_for("address_left", &[("address", VIRTUAL)], LIMIT);
+    let taken = pair.daemon("lb2").wait_for("address_taken", &[("address", VIRTUAL)], LIMIT);
+    assert!(left.field("timestamp") < taken.field("timestamp"), "{left}, {taken}");
+    pair.daemon("lb1").wait_for("became_backup", &[("reason", "started")], LIMIT);
+}
+
+#[test]
+fn a_daemon_without_a_guard_hands_over_and_ends() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    let engine = pair.daemon("lb1").engine();
+    let death = Instant::now();
+    pair.daemon("lb1").process().kill_alone().unwrap();
+    pair.daemon("lb1").wait_for("guard_died", &[], LIMIT);
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+    let process = format!("/proc/{}", engine.as_raw_nonzero());
+    let is_gone = || Ok(!Path::new(&process).exists());
+    lab::wait_until("The end of the daemon", LIMIT, is_gone).unwrap();
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let seen = client.stop().unwrap().since(death);
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+#[test]
+fn a_restarted_daemon_goes_on_with_the_configuration_that_ran_and_not_with_the_file() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.configure("this is no configuration");
+    pair.daemon("lb1").signal_engine(Signal::KILL);
+    pair.daemon("lb1").wait_for("role_adopted", &[], LIMIT);
+    pair.daemon("lb1").wait_for_socket(LIMIT).unwrap();
+    assert_eq!(pair.daemon("lb1").router("web").state, "active");
+    assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 1);
+}
+
+#[test]
+fn a_restarted_daemon_reloads_and_stops_as_it_is_told_by_signals() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.daemon("lb1").signal_engine(Signal::KILL);
+    pair.daemon("lb1").wait_for("role_adopted", &[], LIMIT);
+    pair.daemon("lb1").hang_up(LIMIT);
+    // The signals that a terminal or an operator sends to all processes count once.
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        pair.daemon("lb1").signal_engine(signal);
+    }
+    pair.daemon("lb1").stop(LIMIT);
+    pair.daemon("lb1").wait_for("handed_over", &[("peer", "10.77.0.12")], LIMIT);
+}
+
+#[test]
+fn the_last_will_is_the_short_interval_and_then_the_release() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let mut wire = frames::record(pair.machine("client"), "eth0");
+    pair.daemon("lb1").signal_engine(Signal::STOP);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    wire.stop().unwrap();
+    let fields = ["vrrp.prio", "vrrp.short_adver_int"];
+    let said = frames::decode(&wire, Checksum::MessageOnly, "ip.src == 10.77.0.11 && vrrp", &fields);
+    assert_eq!(said[said.len() - 2..], [["150", "1"], ["0", "1"]], "{said:?}");
+}
