@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod soak;
 mod step;
 mod test;
@@ -26,7 +27,7 @@ struct Cli {
 enum Task {
     /// Boot a pair, a client and real servers from config/pair.toml, break the Active, print the outage.
     Demo,
-    /// Everything that has to hold: format, lints, purity, unit, simulation, namespaces, IPVS.
+    /// Everything that has to hold: format, lints, purity, unit, simulation, fuzzing, namespaces, IPVS.
     Test {
         /// Leave a step out, by name; may be repeated.
         #[arg(long, value_name = "STEP")]

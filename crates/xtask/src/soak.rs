@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::fuzz;
 use crate::step::{self, TaskError, cargo};
 
 /// How many seeds the simulator runs in the first round; each further round runs twice as many.
 const SEEDS: u64 = 200_000;
+
+/// How long each target is fuzzed in a round.
+const FUZZING: Duration = Duration::from_mins(5);
 
 /// Runs simulator and namespace tests in turn until the time is over or one fails.
 ///
@@ -20,6 +24,7 @@ pub(crate) fn run(minutes: u32) -> Result<(), TaskError> {
         let simulation = ["test", "--quiet", "--release", "--package", "simulator"];
         step::run(cargo(simulation).env("BATON_SIM_RUNS", seeds.to_string()))?;
         step::run(cargo(["test", "--quiet", "--package", "netns-tests"]).env("BATON", &binary))?;
+        fuzz::run(FUZZING)?;
         seeds *= 2;
     }
     println!("\nnothing failed in {} s", begin.elapsed().as_secs());

@@ -53,6 +53,14 @@ pub(crate) enum TaskError {
         /// What there is.
         steps: String,
     },
+    /// The fuzzer did not find what was put there for it.
+    #[error(
+        "the fuzzer did not find the bug planted in {target}: it is not guided by coverage, see fuzz/.cargo/config.toml"
+    )]
+    Blind {
+        /// Where it was planted.
+        target: &'static str,
+    },
     /// The laboratory is not complete.
     #[error(transparent)]
     Lab(#[from] lab::Error),
@@ -96,6 +104,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String, TaskError> {
     }
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
     Err(TaskError::Failed { command: typed(command), status: output.status })
+}
+
+/// Runs a command to its end and returns how it ended and what it wrote on its standard error.
+pub(crate) fn told(command: &mut Command) -> Result<(ExitStatus, String), TaskError> {
+    let output = command.output().map_err(|error| start_error(command, error))?;
+    Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+/// Shows what a command that failed has told.
+pub(crate) fn failed(command: &Command, status: ExitStatus, told: &str) -> TaskError {
+    eprint!("{told}");
+    TaskError::Failed { command: typed(command), status }
 }
 
 fn start_error(command: &Command, error: io::Error) -> TaskError {

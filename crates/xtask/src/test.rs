@@ -1,10 +1,11 @@
 //! Everything that has to hold, step by step; one that fails does not keep the others from being run.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lab::packages;
 
+use crate::fuzz;
 use crate::step::{self, TaskError, cargo, output, root};
 
 /// Crates that decide and must not touch the world, and what would touch it.
@@ -14,14 +15,18 @@ const WORLD: [&str; 6] = ["tokio", "socket2", "rtnetlink", "neli", "rustix", "hy
 /// The peer that interoperability is tested with.
 const PEERS: &[&str] = &["keepalived"];
 
+/// How long each target is fuzzed.
+const FUZZING: Duration = Duration::from_secs(25);
+
 type Step = (&'static str, fn() -> Result<(), TaskError>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("lints", lints),
     ("purity", purity),
     ("unit", unit),
     ("simulation", simulation),
+    ("fuzzing", fuzzing),
     ("configurations", configurations),
     ("namespaces", namespaces),
 ];
@@ -56,7 +61,8 @@ pub(crate) fn run(skip: &[String]) -> Result<(), TaskError> {
 }
 
 fn format() -> Result<(), TaskError> {
-    step::run(&mut cargo(["fmt", "--all", "--check"]))
+    step::run(&mut cargo(["fmt", "--all", "--check"]))?;
+    step::run(&mut cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 fn lints() -> Result<(), TaskError> {
@@ -92,6 +98,11 @@ fn unit() -> Result<(), TaskError> {
 
 fn simulation() -> Result<(), TaskError> {
     step::run(&mut cargo(["test", "--quiet", "--release", "--package", "simulator", "--no-fail-fast"]))
+}
+
+/// What comes from the wire, for as long as a change can wait.
+fn fuzzing() -> Result<(), TaskError> {
+    fuzz::run(FUZZING)
 }
 
 /// The shipped examples, by the shipped command.
