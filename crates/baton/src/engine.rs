@@ -185,6 +185,9 @@ impl Engine {
             let wake_at = self.routers.next_deadline().map_or(self.beat_at, |at| at.min(self.beat_at));
             self.alarm.set(Some(wake_at))?;
             let wake = self.wait().await?;
+            if let Wake::Packets = wake {
+                self.turns.let_packets_gather(self.routers.next_deadline());
+            }
             self.turn(wake);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use host::clock::{now, slept};
@@ -17,6 +18,14 @@ use crate::journal::Journal;
 /// something was due explains why that came late.
 const READING_AGE: Duration = Duration::from_secs(1);
 
+/// Packets that follow others within this time belong to a burst: an Active says what its virtual routers have to say at
+/// once.
+const BURST: Duration = Duration::from_millis(1);
+
+/// How long packets of a burst gather before they are heard together; one by one, each costs more in waking up than in
+/// being heard. Nothing that is decided by packets is in such haste, and what comes alone is heard at once.
+const GATHERING: Duration = Duration::from_micros(250);
+
 /// The turns of the thread that made it.
 #[derive(Debug)]
 pub struct Turns {
@@ -31,6 +40,8 @@ pub struct Turns {
     reading: Reading,
     /// When the last turn ended.
     idle_since: Instant,
+    /// When packets came last.
+    packets_at: Instant,
 }
 
 /// What explains lateness, as it stood at one moment.
@@ -56,6 +67,7 @@ impl Turns {
             granted: Granted::default(),
             punctuality: Punctuality::default(),
             idle_since: reading.at,
+            packets_at: Instant::START,
             config,
             thread,
             wait,
@@ -80,6 +92,17 @@ impl Turns {
         for (setting, reason) in &self.granted.refused {
             let (setting, reason) = (*setting, reason.clone());
             journal.tell(Report::Engine(EngineReport::SettingRefused { setting, reason }));
+        }
+    }
+
+    /// Waits where packets come one after the other, unless something is due meanwhile; nothing else could be done on
+    /// this thread, and a reactor would wake up for each of them.
+    pub fn let_packets_gather(&mut self, due: Option<Instant>) {
+        let now = now();
+        let is_burst = now - self.packets_at < BURST;
+        self.packets_at = now;
+        if is_burst && due.is_none_or(|due| now + GATHERING < due) {
+            thread::sleep(GATHERING);
         }
     }
 

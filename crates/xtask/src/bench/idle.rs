@@ -54,7 +54,7 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
     };
     let windows = |role| format!("processor time of the {role} in {WINDOW:?} (n={WINDOWS})");
     Ok(vec![
-        row(windows("Active"), time(&keepalived.active), time(&baton.active), Goal::Ratio(0.5)),
+        row(windows("Active"), time(&keepalived.active), time(&baton.active), Goal::Ratio(0.3)),
         row(windows("Backup"), time(&keepalived.backup), time(&baton.backup), Goal::Ratio(0.5)),
         row(
             "memory of the Active (PSS of all its processes)".to_owned(),
