@@ -77,6 +77,8 @@ pub struct RouterStatus {
     pub became_active: u64,
     /// Times an address was put back.
     pub addresses_restored: u64,
+    /// Times that an address was removed again and again.
+    pub address_fights: u64,
     /// Times that another Active was heard.
     pub dual_active: u64,
     /// Advertisements of another virtual router with its number.

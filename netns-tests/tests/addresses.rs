@@ -47,6 +47,52 @@ fn an_address_that_somebody_removes_is_put_back_and_announced_again() {
     assert!(seen.longest_gap().duration().as_millis() < 300, "{seen}");
 }
 
+/// Removes the address of a machine whenever it is there, so many times.
+#[track_caller]
+fn remove_again_and_again(pair: &Pair, machine: &str, times: u32) {
+    for _ in 0..times {
+        let machine = pair.machine(machine);
+        wait_until("The address", LIMIT, || machine.holds(at(VIRTUAL))).expect("it is put back");
+        machine.run(&["ip", "address", "del", "10.77.0.50/24", "dev", "eth0"]).expect("it was there");
+    }
+}
+
+#[test]
+fn an_address_that_is_removed_again_and_again_moves_to_the_other_node() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    remove_again_and_again(&pair, "lb1", 4);
+    let fight = pair.daemon("lb1").wait_for("address_fight", &[("address", VIRTUAL)], LIMIT);
+    assert_eq!(fight.field("removals"), "4");
+    pair.daemon("lb1").wait_for("handing_over", &[("reason", "address_fight")], LIMIT);
+    pair.daemon("lb1").wait_for("handed_over", &[("peer", "10.77.0.12")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.daemon("lb1").wait_for("address_fight_over", &[("address", VIRTUAL)], LIMIT);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    pair.wait_to_hear("lb1", 8);
+    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+    assert_eq!(pair.daemon("lb1").router("web").address_fights, 1);
+}
+
+#[test]
+fn a_node_alone_puts_an_address_back_less_and_less_often_and_serves_on() {
+    let mut pair = Pair::idle(&pair(&[WEB]));
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    let began = Instant::now();
+    remove_again_and_again(&pair, "lb1", 6);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    // Half a second, then one, then two.
+    assert!(began.elapsed().as_millis() > 3_500, "{:?}", began.elapsed());
+    let told = pair.daemon("lb1").events();
+    let names = ["address_fight", "nobody_took_over"];
+    let told: Vec<_> = told.iter().map(|event| &*event.name).filter(|name| names.contains(name)).collect();
+    assert_eq!(told, names);
+    let router = pair.daemon("lb1").router("web");
+    assert_eq!((router.state.as_str(), router.addresses_restored), ("active", 6));
+}
+
 #[test]
 fn an_ipv6_address_that_somebody_removes_is_put_back() {
     let mut pair = Pair::elected(&pair(&[WEB_V6]), VIRTUAL_V6);

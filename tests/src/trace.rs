@@ -93,6 +93,12 @@ pub fn told(report: &Report) -> String {
         Report::AddressTaken { address } => format!("has {address}"),
         Report::AddressLeft { address } => format!("has no longer {address}"),
         Report::Repaired { change } => format!("repaired: {change}"),
+        Report::AddressFight { address, removals, lasting } => {
+            format!("somebody removed {address} {removals} times in {lasting:?}")
+        }
+        Report::AddressFightOver { address, removals, lasting } => {
+            format!("the fight about {address} is over, {removals} times in {lasting:?}")
+        }
         Report::ChangeRefused { change, reason } => format!("could not {change}: {reason}"),
         Report::AddressForeign { address } => format!("{address} is somebody else's"),
         Report::IpvsUnavailable { reason } => format!("has no IPVS: {reason}"),

@@ -50,6 +50,12 @@ pub fn write(report: &Report) {
         Report::AddressTaken { address } => kernel::address_taken(address),
         Report::AddressLeft { address } => kernel::address_left(address),
         Report::Repaired { change } => kernel::repaired(change),
+        Report::AddressFight { address, removals, lasting } => {
+            kernel::address_fight(address, *removals, *lasting);
+        }
+        Report::AddressFightOver { address, removals, lasting } => {
+            kernel::address_fight_over(address, *removals, *lasting);
+        }
         Report::ChangeRefused { change, reason } => kernel::change_refused(change, reason),
         Report::AddressForeign { address } => kernel::address_foreign(address),
         Report::ListeningFailed { interface, reason } => kernel::listening_failed(interface, reason),

@@ -52,6 +52,8 @@ pub struct RouterView {
     pub refused: BTreeMap<String, u64>,
     pub became_active: u64,
     pub addresses_restored: u64,
+    /// Times that somebody on this machine began to remove an address again and again.
+    pub address_fights: u64,
     /// Times that another Active was heard while it was Active.
     pub dual_active: u64,
     /// Advertisements of another virtual router with its number.
@@ -211,6 +213,7 @@ impl RouterView {
             refused: router.refusals.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             became_active: router.counters.became_active,
             addresses_restored: router.counters.addresses_restored,
+            address_fights: router.counters.address_fights,
             dual_active: router.counters.dual_active,
             vrid_conflicts: router.counters.vrid_conflicts,
             away: router.away.map(|away| AwayView { until: away.until.map(|until| calendar.time(until)) }),

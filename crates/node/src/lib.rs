@@ -15,6 +15,7 @@ mod address;
 pub mod config;
 pub mod difference;
 pub mod fault;
+pub mod fight;
 pub mod host_state;
 pub mod legacy;
 pub mod link;

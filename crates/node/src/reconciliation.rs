@@ -3,6 +3,7 @@
 use virtual_server::service::ServiceKey;
 
 use crate::config::InterfaceAddress;
+use crate::fight::Fight;
 use crate::plan::Change;
 
 /// The outcome of one round of work on the kernel.
@@ -16,6 +17,8 @@ pub struct Reconciliation {
     pub refused: Vec<Refusal>,
     /// What was done because somebody else had changed what is Baton's; addresses among it are in [`Self::taken`] too.
     pub repaired: Vec<Change>,
+    /// The fights about addresses that began or are over.
+    pub fights: Vec<Fight>,
     /// The services whose table is now as wanted after it was not, each with its number of real servers.
     pub completed: Vec<(ServiceKey, usize)>,
     /// Set when IPVS came or went, and once at the start when there is none.

@@ -24,6 +24,8 @@ pub enum HandOverReason {
     Stop,
     /// An operator passed it on.
     Pass,
+    /// Somebody on this machine takes its address away again and again.
+    AddressFight,
     /// It cannot take part any more, but can still say so.
     Fault(Fault),
 }
@@ -34,6 +36,7 @@ impl HandOverReason {
         match self {
             Self::Stop => "stop",
             Self::Pass => "pass",
+            Self::AddressFight => "address_fight",
             Self::Fault(fault) => fault.reason(),
         }
     }
@@ -44,6 +47,9 @@ impl fmt::Display for HandOverReason {
         match self {
             Self::Stop => formatter.write_str("since the daemon ends"),
             Self::Pass => formatter.write_str("since it was passed on"),
+            Self::AddressFight => {
+                formatter.write_str("since somebody on this machine takes its address away again and again")
+            }
             Self::Fault(fault) => write!(formatter, "since {fault}"),
         }
     }
@@ -228,6 +234,24 @@ pub enum Report {
     Repaired {
         /// What was done.
         change: Change,
+    },
+    /// Somebody on this machine removes a virtual address again and again; it is put back less and less often.
+    AddressFight {
+        /// The address.
+        address: InterfaceAddress,
+        /// How often it was removed.
+        removals: u32,
+        /// In what time.
+        lasting: Duration,
+    },
+    /// An address that was removed again and again has stayed, or is wanted here no longer.
+    AddressFightOver {
+        /// The address.
+        address: InterfaceAddress,
+        /// How often it was removed.
+        removals: u32,
+        /// In what time.
+        lasting: Duration,
     },
     /// The kernel refused a change.
     ChangeRefused {

@@ -140,6 +140,8 @@ pub struct RouterCounters {
     pub became_active: u64,
     /// Times that somebody else had removed one of its addresses and it was put back.
     pub addresses_restored: u64,
+    /// Times that somebody on this machine began to remove one of its addresses again and again.
+    pub address_fights: u64,
     /// Times that another Active was heard while it was Active, each from the first advertisement to the last.
     pub dual_active: u64,
     /// Advertisements received of another virtual router with its number.

@@ -1,5 +1,7 @@
 //! Events of addresses and sockets.
 
+use std::time::Duration;
+
 use node::config::InterfaceAddress;
 use node::name::InterfaceName;
 use node::plan::Change;
@@ -15,6 +17,16 @@ pub(super) fn address_left(address: &InterfaceAddress) {
 
 pub(super) fn repaired(change: &Change) {
     warn!(event = "repaired", change = %change, "somebody else had changed what is Baton's: {change}");
+}
+
+pub(super) fn address_fight(address: &InterfaceAddress, removals: u32, lasting: Duration) {
+    let seconds = lasting.as_secs_f64();
+    warn!(event = "address_fight", address = %address.address, interface = %address.interface, removals = removals, seconds = seconds, "somebody on this machine removed {address} {removals} times within {seconds:.1} s; it is put back less and less often");
+}
+
+pub(super) fn address_fight_over(address: &InterfaceAddress, removals: u32, lasting: Duration) {
+    let seconds = lasting.as_secs_f64();
+    info!(event = "address_fight_over", address = %address.address, interface = %address.interface, removals = removals, seconds = seconds, "{address} was removed {removals} times within {seconds:.1} s and is fought about no longer");
 }
 
 pub(super) fn change_refused(change: &Change, reason: &str) {

@@ -38,7 +38,7 @@ pub(super) fn nobody_took_over(router: &RouterName) {
 }
 
 pub(super) fn stays_away(router: &RouterName) {
-    info!(event = "stays_away", virtual_router = %router, "{router} was passed on: this node prefers others, whatever their priority");
+    info!(event = "stays_away", virtual_router = %router, "this node prefers others for {router}, whatever their priority");
 }
 
 pub(super) fn comes_back(router: &RouterName) {

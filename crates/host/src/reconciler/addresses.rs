@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::mem;
 
 use node::config::InterfaceAddress;
+use node::fight::Fights;
 use node::plan::Change;
 use node::reconciliation::{Reconciliation, RefusalKind};
 use tokio::time::Instant;
 
 use super::refusals::Refusals;
 use crate::address::{self, AddressError};
+use crate::clock::now;
+use crate::link::Interfaces;
 use crate::record::Record;
 use crate::route_netlink::RouteNetlink;
 
@@ -17,9 +20,36 @@ use crate::route_netlink::RouteNetlink;
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     told: BTreeSet<InterfaceAddress>,
+    fights: Fights,
 }
 
 impl Addresses {
+    /// Tells whether a change may be made now: an address that somebody removes again and again has to wait.
+    pub(super) fn is_due(&mut self, change: &Change, interfaces: &Interfaces) -> bool {
+        match change {
+            // An address that went with its interface was not removed.
+            Change::TakeAddress(address)
+                if self.told.contains(address) && interfaces.find(&address.interface).is_some() =>
+            {
+                self.fights.is_put_back(address, now())
+            }
+            Change::TakeAddress(_)
+            | Change::LeaveAddress(_)
+            | Change::AddService(_)
+            | Change::EditService(_)
+            | Change::AddDestination(..)
+            | Change::EditDestination(..)
+            | Change::RemoveDestination(..)
+            | Change::RemoveService(_) => true,
+        }
+    }
+
+    /// Returns when an address that had to wait is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let now = now();
+        self.fights.next().map(|at| Instant::now() + (at - now))
+    }
+
     /// Makes changes of addresses.
     pub(super) async fn apply(
         &mut self,
@@ -35,6 +65,7 @@ impl Addresses {
                     let done = address::take(netlink, record, wanted).await;
                     // It was there, as had been told, and nobody but others can have removed it.
                     if done.is_ok() && self.told.remove(wanted) {
+                        self.fights.note_put_back(wanted);
                         outcome.repaired.push(change.clone());
                     }
                     done
@@ -80,6 +111,8 @@ impl Addresses {
         let (gone, told) = mem::take(&mut self.told).into_iter().partition::<BTreeSet<_>, _>(is_gone);
         self.told = told;
         outcome.left.extend(gone);
+        self.fights.conclude(|address| wanted.contains(address), now());
+        outcome.fights.extend(self.fights.news());
     }
 }
 

@@ -87,8 +87,8 @@ impl Worker {
     /// Works until the engine is gone.
     pub(super) async fn run(mut self) {
         loop {
-            let wake_at = [Some(self.audit_at), self.refusals.next(), self.services.retry_at()];
-            let wake_at = wake_at.into_iter().flatten().min().unwrap_or(self.audit_at);
+            let retries = [self.refusals.next(), self.services.retry_at(), self.addresses.next()];
+            let wake_at = retries.into_iter().flatten().fold(self.audit_at, Instant::min);
             let mut occasion = Occasion::Circumstance;
             let mut outcome = Ok(());
             tokio::select! {
@@ -184,6 +184,8 @@ impl Worker {
             self.refusals.is_due(change, now) && service_of(change).is_none_or(|key| !waiting.contains(&key))
         });
 
+        changes.retain(|change| self.addresses.is_due(change, self.netlink.interfaces()));
+
         let services: Vec<_> = changes.iter().filter_map(added_service).collect();
         if let Err(error) = self.record.announce(changes.iter().filter_map(taken_address), services) {
             let reason = error.to_string();
@@ -266,9 +268,9 @@ impl Worker {
 }
 
 fn has_content(outcome: &Reconciliation) -> bool {
-    let Reconciliation { taken, left, refused, repaired, completed, ipvs, agreement: _ } = outcome;
+    let Reconciliation { taken, left, refused, repaired, fights, completed, ipvs, agreement: _ } = outcome;
     let is_empty = taken.is_empty() && left.is_empty() && refused.is_empty() && repaired.is_empty();
-    !is_empty || !completed.is_empty() || ipvs.is_some()
+    !is_empty || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
 }
 
 fn is_address(change: &Change) -> bool {

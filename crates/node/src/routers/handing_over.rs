@@ -67,7 +67,7 @@ impl Routers {
         outputs: &mut Vec<RoutersOutput>,
     ) {
         let then = match &reason {
-            HandOverReason::Pass => AfterLeaving::Backup,
+            HandOverReason::Pass | HandOverReason::AddressFight => AfterLeaving::Backup,
             HandOverReason::Stop | HandOverReason::Fault(_) => AfterLeaving::Initialize,
         };
         let member = self.members.get_mut(name).expect("only members hand over");
@@ -193,6 +193,18 @@ impl Routers {
         now: Instant,
         outputs: &mut Vec<RoutersOutput>,
     ) {
+        self.stay_away(routers, &HandOverReason::Pass, until, now, outputs);
+    }
+
+    /// Hands virtual routers over for a reason that does not keep them from taking part, and prefers others until then.
+    pub(super) fn stay_away(
+        &mut self,
+        routers: &BTreeSet<RouterName>,
+        reason: &HandOverReason,
+        until: Option<Instant>,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
         for name in self.passable(routers) {
             let member = self.members.get_mut(&name).expect("only members are passed");
             member.away = Some(Away { until });
@@ -200,7 +212,7 @@ impl Routers {
             self.timers.set(Timer::Away(name.clone()), until);
             outputs.push(RoutersOutput::Report(Report::StaysAway { router: name.clone() }));
             if self.members[&name].is_active() {
-                self.hand_over(&name, HandOverReason::Pass, now, outputs);
+                self.hand_over(&name, reason.clone(), now, outputs);
             }
             self.set_timers(&name);
         }

@@ -1,5 +1,6 @@
 //! Which addresses this node should hold, and what becomes of what the kernel answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +11,36 @@ use super::announcing::{Announced, Origin};
 use super::member::Member;
 use super::{RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
+use crate::fight::{Course, Fight};
 use crate::host_state::Roles;
 use crate::name::RouterName;
 use crate::plan::Change;
 use crate::reconciliation::{IpvsAvailability, Reconciliation, Refusal, RefusalKind};
-use crate::report::Report;
+use crate::report::{HandOverReason, Report};
 
 /// How long an Active waits for the kernel to give it an address that was refused before it gives the role up.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a virtual router whose address the kernel refused stays out of the election before it tries again.
 pub(super) const REFUSAL_PENALTY: Duration = Duration::from_secs(30);
+
+/// How long others are preferred after an address was fought about; each further time doubles it.
+const FIGHT_ABSENCE: Duration = Duration::from_mins(1);
+
+/// The longest time that others are preferred for that reason.
+const LONGEST_FIGHT_ABSENCE: Duration = Duration::from_hours(1);
+
+/// How long a fight counts as one of several: longer than the longest absence, so that each return that ends in another
+/// fight is remembered.
+const FIGHT_MEMORY: Duration = Duration::from_hours(2);
+
+/// The last time that one of a virtual router's addresses was fought about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fought {
+    at: Instant,
+    /// How many times before, not long ago.
+    again: u32,
+}
 
 /// An address that the kernel refused to an Active.
 #[derive(Clone, Debug)]
@@ -45,7 +65,8 @@ impl Routers {
         now: Instant,
         outputs: &mut Vec<RoutersOutput>,
     ) {
-        let Reconciliation { taken, left, refused, repaired, completed, ipvs, agreement: _ } = outcome;
+        let Reconciliation { taken, left, refused, repaired, fights, completed, ipvs, agreement: _ } =
+            outcome;
         if !taken.is_empty() || !left.is_empty() {
             self.roles_age = RolesAge::Stale;
         }
@@ -73,6 +94,9 @@ impl Routers {
         }
         for refusal in refused {
             self.bear_refusal(refusal, now, outputs);
+        }
+        for fight in fights {
+            self.bear_fight(fight, now, outputs);
         }
         for (service, destinations) in completed {
             outputs.push(RoutersOutput::Report(Report::TableComplete { service, destinations }));
@@ -107,6 +131,34 @@ impl Routers {
             }
         }
         outputs.push(RoutersOutput::Report(Report::ChangeRefused { change, reason }));
+    }
+
+    /// Whoever keeps removing an address here does not do it on the other nodes: one of them serves better meanwhile. Where
+    /// none does, this node goes on and puts the address back as often as its reconciler does.
+    fn bear_fight(&mut self, fight: Fight, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let Fight { address, removals, lasting, course } = fight;
+        match course {
+            Course::Over => {
+                let report = Report::AddressFightOver { address, removals, lasting };
+                return outputs.push(RoutersOutput::Report(report));
+            }
+            Course::Begun => {}
+        }
+        let holder = self.holder(&address);
+        outputs.push(RoutersOutput::Report(Report::AddressFight { address, removals, lasting }));
+        let Some(name) = holder else { return };
+        let Some(member) = self.members.get_mut(&name) else { return };
+        member.counters.address_fights += 1;
+        if self.config.peers.is_empty() || !member.is_active() {
+            return;
+        }
+        let again = member
+            .fought
+            .filter(|fought| now - fought.at < FIGHT_MEMORY)
+            .map_or(0, |fought| fought.again + 1);
+        member.fought = Some(Fought { at: now, again });
+        let until = now + FIGHT_ABSENCE.saturating_mul(1 << again.min(31)).min(LONGEST_FIGHT_ABSENCE);
+        self.stay_away(&BTreeSet::from([name]), &HandOverReason::AddressFight, Some(until), now, outputs);
     }
 
     /// Returns the Active virtual router that should hold this address.

@@ -11,6 +11,7 @@ use vrrp::{
     RouterEvent, Sequences, State, Statement, VirtualRouter, multicast_group,
 };
 
+use super::holding::Fought;
 use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::Fault;
@@ -37,6 +38,8 @@ pub(super) struct Member {
     pub(super) away: Option<Away>,
     /// The last time that it handed over.
     pub(super) hand_over: Option<HandOver>,
+    /// When it last lost a fight about an address.
+    pub(super) fought: Option<Fought>,
     /// Another Active, while it is heard.
     pub(super) rival: Option<Rival>,
     /// What it sends while it is Active, made once and sent many times.
@@ -68,6 +71,7 @@ impl Member {
             heard_interval: None,
             away: None,
             hand_over: None,
+            fought: None,
             rival: None,
             ready: Vec::new(),
         }

@@ -1,4 +1,5 @@
 mod authentication;
+mod fighting;
 mod handing_over;
 mod inheriting;
 mod rivals;
