@@ -151,7 +151,7 @@ mod tests {
     fn a_processor_that_is_not_there_is_refused_and_told_and_the_thread_stays_where_it_was() {
         let thread = ThisThread::new().unwrap();
         let usual =
-            EngineConfig { realtime_priority: None, memory: Memory::Swappable, processors: BTreeSet::new() };
+            EngineConfig { realtime_priority: None, memory: Memory::Swappable, ..EngineConfig::default() };
         let before = thread.ask_for(&usual);
         assert_eq!(before.refused, []);
         let granted = thread.ask_for(&EngineConfig { processors: [1023].into(), ..usual.clone() });

@@ -11,7 +11,7 @@ use virtual_server::health::Check;
 use virtual_server::service::{Forwarding, Persistence, Scheduler, ServiceFlag, ServiceKey, Weight};
 use vrrp::{Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Priority, Version, Vrid};
 
-pub use self::engine::{EngineConfig, EngineSetting, Memory, RealtimePriority};
+pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
 pub use crate::address::{InterfaceAddress, Scope};
 use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
 

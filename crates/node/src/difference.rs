@@ -134,7 +134,7 @@ fn time(time: &Duration) -> String {
 }
 
 fn engine(old: &EngineConfig, new: &EngineConfig) -> impl Iterator<Item = String> {
-    let EngineConfig { realtime_priority, memory, processors } = old;
+    let EngineConfig { realtime_priority, memory, processors, announcement_rate } = old;
     let priority = |it: &Option<_>| optional(it.as_ref(), plain);
     let is_locked = |memory: &Memory| matches!(memory, Memory::Locked).to_string();
     [
@@ -143,6 +143,7 @@ fn engine(old: &EngineConfig, new: &EngineConfig) -> impl Iterator<Item = String
         changed("engine", "processors", processors, &new.processors, |it| {
             if it.is_empty() { "all".to_owned() } else { list(it) }
         }),
+        changed("engine", "announcement_rate", announcement_rate, &new.announcement_rate, plain),
     ]
     .into_iter()
     .flatten()

@@ -7,6 +7,7 @@ mod hearing;
 mod holding;
 mod inheriting;
 mod member;
+mod pacing;
 mod quiet;
 mod rivals;
 mod source;
@@ -328,6 +329,7 @@ impl Routers {
         for group in self.config.sync_groups.keys() {
             self.timers.set(Timer::Group(group.clone()), None);
         }
+        self.announcing.set_rate(config.engine.announcement_rate);
         self.roles_age = RolesAge::Stale;
         self.config = config;
         let names: Vec<_> = self.members.keys().cloned().collect();

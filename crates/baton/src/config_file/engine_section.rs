@@ -1,6 +1,6 @@
 //! `[engine]`: how the thread of the virtual routers gets its turn.
 
-use node::config::{EngineConfig, Memory, RealtimePriority};
+use node::config::{AnnouncementRate, EngineConfig, Memory, RealtimePriority};
 use node::name::NodeName;
 
 use super::field::Field;
@@ -8,10 +8,12 @@ use super::problem::At;
 use super::section::Section;
 
 /// Every key of the engine.
-pub(super) const KEYS: &[&str] = &["lock_memory", "node", "processors", "realtime_priority"];
+pub(super) const KEYS: &[&str] =
+    &["announcement_rate", "lock_memory", "node", "processors", "realtime_priority"];
 
 /// Every key of `[engine.node.NODE]`: what may differ on a node.
-pub(super) const NODE_KEYS: &[&str] = &["lock_memory", "processors", "realtime_priority"];
+pub(super) const NODE_KEYS: &[&str] =
+    &["announcement_rate", "lock_memory", "processors", "realtime_priority"];
 
 /// The highest number of a processor: what the kernel's calls take without asking it for more.
 const PROCESSOR_LIMIT: u32 = 1023;
@@ -30,6 +32,7 @@ pub(super) struct Settings {
     realtime_priority: Option<Precedence>,
     memory: Option<Memory>,
     processors: Option<Vec<u16>>,
+    announcement_rate: Option<AnnouncementRate>,
 }
 
 /// What a number of `realtime_priority` means.
@@ -76,7 +79,11 @@ impl Settings {
             let numbers = section.list("processors", |field| field.integer(0..=PROCESSOR_LIMIT));
             numbers.into_iter().map(|number| number.value).collect()
         });
+        let rate = section.optional("announcement_rate", |field| {
+            field.integer(1..=AnnouncementRate::LIMIT).and_then(AnnouncementRate::new)
+        });
         Self {
+            announcement_rate: rate.map(|rate| rate.value),
             realtime_priority: priority.map(|priority| priority.value),
             memory: memory.map(|memory| memory.value),
             processors,
@@ -91,6 +98,9 @@ impl Settings {
         }
         if let Some(memory) = self.memory {
             config.memory = memory;
+        }
+        if let Some(rate) = self.announcement_rate {
+            config.announcement_rate = rate;
         }
         if let Some(processors) = &self.processors {
             config.processors = processors.iter().copied().collect();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// What the engine's thread asks of the kernel's scheduler and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct EngineConfig {
     pub memory: Memory,
     /// The numbers of the processors that it may run on; all of them when empty.
     pub processors: BTreeSet<u16>,
+    /// How fast it announces addresses where there are many.
+    pub announcement_rate: AnnouncementRate,
 }
 
 impl Default for EngineConfig {
@@ -20,7 +24,47 @@ impl Default for EngineConfig {
             realtime_priority: Some(RealtimePriority(10)),
             memory: Memory::Locked,
             processors: BTreeSet::new(),
+            announcement_rate: AnnouncementRate::default(),
         }
+    }
+}
+
+/// How many announcements a second leave one interface, 1 to 1,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnnouncementRate(NonZeroU32);
+
+impl AnnouncementRate {
+    /// The highest rate: about what a link of a gigabit carries of frames of this size.
+    pub const LIMIT: u32 = 1_000_000;
+
+    /// Returns this many frames a second, if that is a rate.
+    pub const fn new(frames: u32) -> Option<Self> {
+        match NonZeroU32::new(frames) {
+            Some(frames) if frames.get() <= Self::LIMIT => Some(Self(frames)),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Returns the number of frames a second.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// Returns the time from one frame to the next.
+    pub fn frame_time(self) -> Duration {
+        Duration::from_secs(1) / self.0.get()
+    }
+}
+
+impl Default for AnnouncementRate {
+    fn default() -> Self {
+        Self(NonZeroU32::new(10_000).expect("it is not zero"))
+    }
+}
+
+impl fmt::Display for AnnouncementRate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
     }
 }
 

@@ -5,7 +5,7 @@ use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
 use vrrp::{Authentication, Centiseconds, Family, Priority, Version, Vrid};
 
 use super::*;
-use crate::config::{Announcements, EngineConfig, InterfaceAddress, Memory};
+use crate::config::{AnnouncementRate, Announcements, EngineConfig, InterfaceAddress, Memory};
 use crate::name::{InterfaceName, NodeName, RouterName, ServerName};
 
 fn address(address: &str, interface: &str) -> InterfaceAddress {
@@ -103,14 +103,19 @@ fn each_change_is_told_by_its_key() {
     server.real_servers.get_mut(&"10.78.0.22:80".parse().unwrap()).unwrap().weight = Weight::new(3);
     Arc::make_mut(server.check.as_mut().unwrap()).interval = Duration::from_secs(5);
     new.peers.insert(NodeName::new("lb3").unwrap(), BTreeSet::new());
-    new.engine =
-        EngineConfig { realtime_priority: None, memory: Memory::Swappable, processors: [2, 3].into() };
+    new.engine = EngineConfig {
+        realtime_priority: None,
+        memory: Memory::Swappable,
+        processors: [2, 3].into(),
+        announcement_rate: AnnouncementRate::new(500).unwrap(),
+    };
     assert_eq!(
         differences(&config(), &new),
         [
             "engine: realtime_priority 10 -> none",
             "engine: lock_memory true -> false",
             "engine: processors all -> 2, 3",
+            "engine: announcement_rate 10000 -> 500",
             "node lb3 added",
             "virtual_router web: priority 150 -> 120",
             "virtual_router web: advert_interval 1s -> 100ms",

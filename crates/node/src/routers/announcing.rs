@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use monotonic::Instant;
-use vrrp::announcement;
 
 use super::Announcement;
-use crate::config::{Announcements, InterfaceAddress};
+use super::pacing::Pace;
+use crate::config::{AnnouncementRate, Announcements, InterfaceAddress};
 use crate::link::LinkState;
 use crate::name::InterfaceName;
 use crate::timers::Timers;
@@ -19,6 +19,7 @@ pub(super) struct Announcing {
     standing: BTreeSet<InterfaceAddress>,
     schedules: BTreeMap<InterfaceAddress, Schedule>,
     timers: Timers<InterfaceAddress>,
+    pace: Pace,
 }
 
 /// An address whose virtual router is Active on this node.
@@ -53,6 +54,11 @@ enum Next {
 }
 
 impl Announcing {
+    /// Announces no faster than this on any one interface from now on.
+    pub(super) fn set_rate(&mut self, rate: AnnouncementRate) {
+        self.pace.set_rate(rate);
+    }
+
     /// Notes that the kernel has taken an address, which is then announced from the beginning.
     pub(super) fn stands(&mut self, address: InterfaceAddress) {
         self.end(&address);
@@ -77,14 +83,13 @@ impl Announcing {
         for address in &lost {
             self.end(address);
         }
-        let mut announcements = Vec::new();
         for Announced { address, origin, wanted } in active {
             let stands = *origin == Origin::Own || self.standing.contains(address);
             if stands && !self.schedules.contains_key(address) {
-                announcements.extend(self.announce(address.clone(), *wanted, Next::FirstBurst, links, now));
+                self.announce(address.clone(), *wanted, Next::FirstBurst, now);
             }
         }
-        announcements
+        self.pace.release(links, now)
     }
 
     /// Announces addresses from the beginning again, since somebody else drew the traffic to himself; those that were
@@ -96,21 +101,20 @@ impl Announcing {
         links: &BTreeMap<InterfaceName, LinkState>,
         now: Instant,
     ) -> Vec<Announcement> {
-        let mut announcements = Vec::new();
         for address in addresses {
             let Some(Schedule { wanted, last, .. }) = self.schedules.get(address).copied() else { continue };
             if now < last + gap {
                 self.schedules.insert(address.clone(), Schedule { wanted, next: Next::FirstBurst, last });
                 self.timers.set(address.clone(), Some(last + gap));
             } else {
-                announcements.extend(self.announce(address.clone(), wanted, Next::FirstBurst, links, now));
+                self.announce(address.clone(), wanted, Next::FirstBurst, now);
             }
         }
-        announcements
+        self.pace.release(links, now)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.pace.next()].into_iter().flatten().min()
     }
 
     /// Returns the announcements that are due.
@@ -119,49 +123,30 @@ impl Announcing {
         links: &BTreeMap<InterfaceName, LinkState>,
         now: Instant,
     ) -> Vec<Announcement> {
-        let mut announcements = Vec::new();
         while let Some(address) = self.timers.pop_due(now) {
             let Some(Schedule { wanted, next, .. }) = self.schedules.get(&address).copied() else { continue };
-            announcements.extend(self.announce(address, wanted, next, links, now));
+            self.announce(address, wanted, next, now);
         }
-        announcements
+        self.pace.release(links, now)
     }
 
-    /// Announces an address as it is due, and schedules what follows.
-    fn announce(
-        &mut self,
-        address: InterfaceAddress,
-        wanted: Announcements,
-        due: Next,
-        links: &BTreeMap<InterfaceName, LinkState>,
-        now: Instant,
-    ) -> Option<Announcement> {
+    /// Has an address announced as it is due, and schedules what follows.
+    fn announce(&mut self, address: InterfaceAddress, wanted: Announcements, due: Next, now: Instant) {
         let Announcements { burst, repeat_after, refresh } = wanted;
         let (count, next, wait) = match due {
             Next::FirstBurst if repeat_after > Duration::ZERO => (burst, Next::SecondBurst, repeat_after),
             Next::FirstBurst | Next::SecondBurst => (burst, Next::Refresh, refresh),
             Next::Refresh => (1, Next::Refresh, refresh),
         };
-        let announcement = announcement(&address, count, links);
+        self.pace.add(address.clone(), count);
         self.timers.set(address.clone(), (wait > Duration::ZERO).then(|| now + wait));
         self.schedules.insert(address, Schedule { wanted, next, last: now });
-        announcement
     }
 
     fn end(&mut self, address: &InterfaceAddress) {
         if self.schedules.remove(address).is_some() {
             self.timers.set(address.clone(), None);
+            self.pace.remove(address);
         }
     }
-}
-
-/// Returns nothing where neighbours ask for no hardware address, or where the interface is gone.
-fn announcement(
-    address: &InterfaceAddress,
-    count: u8,
-    links: &BTreeMap<InterfaceName, LinkState>,
-) -> Option<Announcement> {
-    let link = links.get(&address.interface)?;
-    let frame = announcement::frame(address.address, link.mac?);
-    Some(Announcement { address: address.clone(), link: link.index, frame, count })
 }
