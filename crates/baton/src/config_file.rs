@@ -33,6 +33,7 @@ mod node_section;
 mod problem;
 mod router_rules;
 mod router_section;
+mod routing_section;
 mod section;
 mod server_rules;
 mod server_section;
