@@ -1,6 +1,7 @@
 mod authentication;
 mod fighting;
 mod handing_over;
+mod hearing;
 mod inheriting;
 mod rivals;
 
