@@ -11,6 +11,8 @@ pub struct NodeStatus {
     pub node: String,
     /// Its virtual routers.
     pub virtual_routers: BTreeMap<String, RouterStatus>,
+    /// Its tracks.
+    pub tracks: BTreeMap<String, TrackStatus>,
     /// Its virtual servers.
     pub virtual_servers: BTreeMap<String, ServerStatus>,
     /// Packets for virtual routers that it does not have.
@@ -61,6 +63,8 @@ pub struct RouterStatus {
     pub state: String,
     /// The node's priority in it.
     pub priority: u8,
+    /// How that comes about.
+    pub priority_sum: String,
     /// When it came to stand there.
     pub since: String,
     /// Why it stands there.
@@ -83,12 +87,15 @@ pub struct RouterStatus {
     pub dual_active: u64,
     /// Advertisements of another virtual router with its number.
     pub vrid_conflicts: u64,
-    /// The routes that move with it.
-    pub routes: Vec<String>,
-    /// The rules that move with it.
-    pub rules: Vec<String>,
-    /// How often a route or rule was put back that somebody else had removed.
-    pub routing_restored: u64,
+}
+
+/// One track.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TrackStatus {
+    /// `unknown`, `up`, `down` or `number`.
+    pub state: String,
+    /// What was seen.
+    pub reason: String,
 }
 
 /// One virtual server.

@@ -237,6 +237,7 @@ impl Site {
                 .map(|router| (router_name(router), Arc::new(self.virtual_router(node, router))))
                 .collect(),
             sync_groups,
+            tracks: BTreeMap::new(),
             virtual_servers,
         })
     }
@@ -288,13 +289,12 @@ impl Site {
             authentication: Authentication::None,
             addresses: self.virtual_addresses(node, router),
             unadvertised: self.gateway(router).into_iter().collect(),
-            routes: Vec::new(),
-            rules: Vec::new(),
             announcements: Announcements {
                 burst: BURST,
                 repeat_after: self.repeat_after(),
                 refresh: REFRESH,
             },
+            tracks: BTreeSet::new(),
         }
     }
 

@@ -73,6 +73,13 @@ pub fn told(report: &Report) -> String {
         Report::RouterStopped { router } => format!("{router}: stopped"),
         Report::RouterFaulted { router, fault } => format!("{router}: cannot take part, {fault}"),
         Report::RouterRecovered { router } => format!("{router}: can take part again"),
+        Report::PriorityChanged { router, from, sum } => format!("{router}: priority {from} -> {sum}"),
+        Report::TrackUp { track, reason } => format!("track {track} is up, {reason}"),
+        Report::TrackDown { track, reason } => format!("track {track} is down, {reason}"),
+        Report::TrackNumber { track, number, .. } => format!("track {track} is {number}"),
+        Report::TrackTimedOut { track, reason } | Report::TrackUnclear { track, reason } => {
+            format!("track {track} says nothing clear: {reason}")
+        }
         Report::DualActive { router, by, priority } => {
             format!("{router}: heard another Active, {by} of priority {}, that has to yield", priority.get())
         }
@@ -91,7 +98,6 @@ pub fn told(report: &Report) -> String {
             format!("{router}: {from} has the interval {theirs:?}")
         }
         Report::AddressTaken { address } => format!("has {address}"),
-        Report::RoutingChanged { change } => change.to_string(),
         Report::AddressLeft { address } => format!("has no longer {address}"),
         Report::Repaired { change } => format!("repaired: {change}"),
         Report::AddressFight { address, removals, lasting } => {

@@ -2,7 +2,8 @@
 //!
 //! Reading goes in two steps. Each section is read by itself ([`document`]): its keys are known, its values are of
 //! the right kind and range. Then the rules that span sections are looked at for each node while its [`Config`] is
-//! built ([`file_rules`], [`router_rules`], [`server_rules`]). What is wrong is collected on the way and told at once.
+//! built ([`file_rules`], [`router_rules`], [`track_rules`],
+//! [`server_rules`]). What is wrong is collected on the way and told at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,6 +19,7 @@ pub(crate) use config_errors::{Colour, ConfigErrors};
 use document::Document;
 use node_section::{NodeKind, NodeSection};
 use problem::{Problem, Problems};
+use programs::Program;
 
 mod authentication_rules;
 mod authentication_section;
@@ -28,17 +30,20 @@ pub mod duration;
 mod engine_section;
 mod field;
 mod file_rules;
+mod group_section;
 mod key_file;
 mod node_section;
 mod problem;
+mod programs;
 mod router_rules;
 mod router_section;
-mod routing_section;
 mod section;
 mod server_rules;
 mod server_section;
 mod suggestion;
 mod syntax;
+mod track_rules;
+mod track_section;
 
 /// The largest configuration file, in bytes; ten times what the largest table that is allowed needs.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
@@ -49,6 +54,7 @@ pub(crate) struct ConfigFile {
     name: String,
     configs: BTreeMap<NodeName, Config>,
     foreign: Vec<NodeName>,
+    programs: Vec<Program>,
 }
 
 impl ConfigFile {
@@ -90,7 +96,8 @@ impl ConfigFile {
         let problems = told(problems, configs.len());
         let problems = syntax::with_syntax_errors(text, &syntax_errors, problems);
         if problems.is_empty() {
-            return Ok(Self { name: name.to_owned(), configs, foreign });
+            let programs = document.as_ref().map(programs::named).unwrap_or_default();
+            return Ok(Self { name: name.to_owned(), configs, foreign, programs });
         }
         Err(ConfigErrors { file: name.to_owned(), text: text.to_owned(), problems })
     }
@@ -125,6 +132,7 @@ type Configs = (BTreeMap<NodeName, Config>, Vec<NodeName>);
 
 fn configs(document: &Document, folder: &Path, problems: &Problems) -> Configs {
     file_rules::check(document, problems);
+    track_rules::check(document, problems);
     let authentication = authentication_rules::resolve(document, folder, problems);
     let virtual_servers = server_rules::resolve(document, problems);
     let mut groups: BTreeMap<GroupName, BTreeSet<RouterName>> = BTreeMap::new();
@@ -146,6 +154,7 @@ fn configs(document: &Document, folder: &Path, problems: &Problems) -> Configs {
         engine: document.engine.resolve(&node.name.value),
         virtual_routers: router_rules::resolve(document, node, &authentication, problems),
         sync_groups: groups.clone(),
+        tracks: track_rules::resolve(document, node, problems),
         virtual_servers: virtual_servers.clone(),
     };
     let (ours, foreign): (Vec<_>, Vec<_>) =

@@ -23,6 +23,7 @@ pub struct Control {
     pub config: Mutex<Arc<Config>>,
     pub engine: mpsc::Sender<EngineCommand>,
     pub checker: mpsc::Sender<CheckerCommand>,
+    pub tracker: watch::Sender<Arc<Config>>,
     pub engine_status: watch::Receiver<Arc<EngineStatus>>,
     pub journal: Journal,
     pub calendar: Mutex<Calendar>,
@@ -53,7 +54,7 @@ impl Control {
     pub async fn reload(&self) -> Result<Vec<String>, ReloadError> {
         let mut running = self.config.lock().await;
         let read = ConfigFile::read_with_text(&self.config_path)
-            .and_then(|(file, text)| Ok((file.resolve(&running.node)?, text)));
+            .and_then(|(file, text)| Ok((file.with_fit_programs(&text)?.resolve(&running.node)?, text)));
         let (config, text) = match read {
             Ok((config, text)) => (Arc::new(config.adopt_unchanged(&running)), text),
             Err(errors) => {
@@ -66,6 +67,8 @@ impl Control {
         self.checker.send(CheckerCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
         self.engine.send(EngineCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
         self.bond.tell([Word::Configuration { text }]);
+        // After the engine: it takes no notice of tracks that it does not know.
+        self.tracker.send_replace(Arc::clone(&config));
         *running = config;
         self.journal.tell(Report::Reloaded { changes: changes.clone() });
         Ok(changes)

@@ -15,10 +15,11 @@ use monotonic::Instant;
 use node::config::Config;
 use node::legacy::{Legacy, RouterLegacy};
 use node::link::LinkEvent;
-use node::name::RouterName;
+use node::name::{RouterName, TrackName};
 use node::punctuality::Punctuality;
 use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use node::status::RoutersStatus;
+use node::track::{Observation, TrackConfig};
 use node::wall_clock::WallClock;
 use tokio::sync::{mpsc, watch};
 
@@ -50,6 +51,15 @@ pub enum EngineCommand {
     Return {
         /// Which.
         routers: BTreeSet<RouterName>,
+    },
+    /// Take over what was seen of a track.
+    Tracked {
+        /// The track.
+        track: TrackName,
+        /// How it was configured for whoever looked.
+        config: Arc<TrackConfig>,
+        /// What was seen.
+        seen: Observation,
     },
     /// Hand everything over and end.
     Shutdown,
@@ -226,6 +236,9 @@ impl Engine {
             }
             Wake::Command(EngineCommand::Return { routers }) => {
                 self.handle(RoutersInput::Return { routers });
+            }
+            Wake::Command(EngineCommand::Tracked { track, config, seen }) => {
+                self.handle(RoutersInput::Tracked { track, config, seen });
             }
             Wake::Command(EngineCommand::Shutdown) => self.handle(RoutersInput::Shutdown),
         }

@@ -5,6 +5,7 @@ mod kernel;
 mod life;
 mod routers;
 mod servers;
+mod tracks;
 
 use node::report::Report;
 use tracing::{info, warn};
@@ -36,6 +37,12 @@ pub fn write(report: &Report) {
         Report::RouterStopped { router } => routers::router_stopped(router),
         Report::RouterFaulted { router, fault } => routers::router_faulted(router, fault),
         Report::RouterRecovered { router } => routers::router_recovered(router),
+        Report::PriorityChanged { router, from, sum } => tracks::priority_changed(router, *from, sum),
+        Report::TrackUp { track, reason } => tracks::track_up(track, reason),
+        Report::TrackDown { track, reason } => tracks::track_down(track, reason),
+        Report::TrackNumber { track, number, reason } => tracks::track_number(track, *number, reason),
+        Report::TrackTimedOut { track, reason } => tracks::track_timed_out(track, reason),
+        Report::TrackUnclear { track, reason } => tracks::track_unclear(track, reason),
         Report::DualActive { router, by, priority } => routers::dual_active(router, *by, *priority),
         Report::DualActiveOver { router, by, lasted } => routers::dual_active_over(router, *by, *lasted),
         Report::VridConflict { router, from, addresses } => routers::vrid_conflict(router, *from, addresses),
@@ -49,7 +56,6 @@ pub fn write(report: &Report) {
         Report::IntervalDiffers { router, from, theirs } => routers::interval_differs(router, *from, *theirs),
         Report::AddressTaken { address } => kernel::address_taken(address),
         Report::AddressLeft { address } => kernel::address_left(address),
-        Report::RoutingChanged { change } => kernel::routing_changed(change),
         Report::Repaired { change } => kernel::repaired(change),
         Report::AddressFight { address, removals, lasting } => {
             kernel::address_fight(address, *removals, *lasting);

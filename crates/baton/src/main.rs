@@ -21,6 +21,7 @@ mod rehearse;
 mod run;
 mod sockets;
 mod systemd;
+mod tracker;
 mod turns;
 mod view;
 
@@ -106,8 +107,6 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
         Command::Clean => {
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
             cleaned.addresses.iter().for_each(|address| println!("removed address {address}"));
-            cleaned.rules.iter().for_each(|rule| println!("removed rule {rule}"));
-            cleaned.routes.iter().for_each(|route| println!("removed route {route}"));
             cleaned.services.iter().for_each(|service| println!("removed service {service}"));
             if let Some(refusal) = cleaned.refused.first() {
                 return Err(CommandError::Refused(refusal.reason.clone()));
@@ -144,7 +143,8 @@ fn report_passing(passed: &Passed, name: &str) -> Result<(), CommandError> {
 }
 
 fn check(path: &Path) -> Result<(), RunError> {
-    let file = ConfigFile::read(path)?;
+    let (file, text) = ConfigFile::read_with_text(path)?;
+    let file = file.with_fit_programs(&text)?;
     let nodes: Vec<_> = file.nodes().map(ToString::to_string).collect();
     println!("{} is valid for {}", path.display(), nodes.join(", "));
     Ok(())

@@ -37,6 +37,7 @@ use crate::control::Control;
 use crate::desire::Desire;
 use crate::engine::{Connections, Engine, EngineCommand};
 use crate::journal::Journal;
+use crate::tracker::Tracker;
 use crate::view::Calendar;
 use crate::{log, systemd};
 
@@ -158,22 +159,33 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         OwnThread::start("checker", async move { Checker::new(config, &legacy, connections)?.run().await })?
     };
 
+    let (tracker, tracked_config) = watch::channel(Arc::clone(&config));
+    let tracker_thread = {
+        let tracker = Tracker::new(tracked_config, engine.clone());
+        OwnThread::start("tracker", tracker.run())?
+    };
+
     let control = Arc::new(Control {
         config_path: place.config.clone(),
         config: Mutex::new(config),
         engine,
         checker,
+        tracker,
         engine_status,
         journal: journal.clone(),
         calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
         bond: bond.clone(),
     });
     bond.tell([Word::Configuration { text }]);
-    let outcome =
-        runtime.block_on(operate(listener, orders, control, engine_thread.ended, checker_thread.ended));
+    let outcome = runtime.block_on(operate(
+        listener,
+        orders,
+        control,
+        [engine_thread.ended, checker_thread.ended, tracker_thread.ended],
+    ));
     // With the runtime the last who could want anything are gone, and the threads end with what they own.
     drop(runtime);
-    for thread in [engine_thread.handle, checker_thread.handle] {
+    for thread in [engine_thread.handle, checker_thread.handle, tracker_thread.handle] {
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
     // Who ends otherwise than it was told leaves everything as it is to the next daemon, which goes on with it.
@@ -215,8 +227,7 @@ async fn operate(
     listener: UnixListener,
     mut orders: Orders,
     control: Arc<Control>,
-    mut engine_ended: oneshot::Receiver<io::Result<()>>,
-    mut checker_ended: oneshot::Receiver<io::Result<()>>,
+    [mut engine_ended, mut checker_ended, mut tracker_ended]: [oneshot::Receiver<io::Result<()>>; 3],
 ) -> Result<(), RunError> {
     let mut is_guarded = true;
     let mut api = tokio::spawn(api::serve(listener, Arc::clone(&control)));
@@ -248,6 +259,14 @@ async fn operate(
                     Err(_) => "it panicked".to_owned(),
                 };
                 return Err(RunError::Ended { thread: "checker", reason });
+            }
+            ended = &mut tracker_ended => {
+                let reason = match ended {
+                    Ok(Ok(())) => "nobody wants anything of it".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it panicked".to_owned(),
+                };
+                return Err(RunError::Ended { thread: "tracker", reason });
             }
             ended = &mut api => {
                 let reason = match ended {
@@ -284,6 +303,8 @@ impl OwnThread {
         let run = move || {
             // Nobody listens when the daemon is ending anyway.
             let _ = end.send(runtime.block_on(task));
+            // A thread that waits for a file system may wait for ever.
+            runtime.shutdown_background();
         };
         let handle =
             thread::Builder::new().name(name.to_owned()).spawn(run).map_err(system("start a thread"))?;

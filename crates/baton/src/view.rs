@@ -1,6 +1,7 @@
 //! The status of a node as JSON and as a table; the names in the JSON stay.
 
 mod engine;
+mod tracks;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -18,6 +19,7 @@ use node::status::{
 use serde::{Deserialize, Serialize};
 
 use self::engine::EngineView;
+use self::tracks::TrackView;
 use crate::engine::EngineStatus;
 
 /// One node.
@@ -26,6 +28,7 @@ pub struct NodeView {
     pub node: String,
     pub version: String,
     pub virtual_routers: BTreeMap<String, RouterView>,
+    pub tracks: BTreeMap<String, TrackView>,
     pub virtual_servers: BTreeMap<String, ServerView>,
     /// Packets for virtual routers that this node does not have.
     pub unknown_vrid: u64,
@@ -38,14 +41,16 @@ pub struct RouterView {
     /// initialize, backup, active or fault.
     pub state: String,
     pub priority: u8,
+    /// How the priority comes about: that of the configuration, and what tracks add to it.
+    pub priority_sum: String,
+    pub base_priority: u8,
+    pub weights: BTreeMap<String, i32>,
     pub since: Timestamp,
     pub reason: String,
     pub interface: String,
     pub virtual_router_id: u8,
     pub sync_group: Option<String>,
     pub addresses: Vec<String>,
-    pub routes: Vec<String>,
-    pub rules: Vec<String>,
     pub advertisements_sent: u64,
     pub advertisements_received: u64,
     /// Of these, how many carried no proof and were accepted because the mode is not to enforce one.
@@ -60,7 +65,6 @@ pub struct RouterView {
     pub dual_active: u64,
     /// Advertisements of another virtual router with its number.
     pub vrid_conflicts: u64,
-    pub routing_restored: u64,
     /// Set while it prefers other nodes after it was passed on.
     pub away: Option<AwayView>,
     /// The last planned hand-over.
@@ -190,6 +194,9 @@ impl NodeView {
             virtual_routers: (routers.virtual_routers.iter())
                 .map(|(name, router)| (name.to_string(), RouterView::new(router, calendar)))
                 .collect(),
+            tracks: (routers.tracks.iter())
+                .map(|(name, track)| (name.to_string(), TrackView::new(track, calendar)))
+                .collect(),
             virtual_servers: (pools.virtual_servers.iter())
                 .map(|(name, server)| (name.to_string(), ServerView::new(server, ipvs, calendar)))
                 .collect(),
@@ -203,15 +210,18 @@ impl RouterView {
     fn new(router: &RouterStatus, calendar: Calendar) -> Self {
         Self {
             state: router.state.name().to_owned(),
-            priority: router.priority.get(),
+            priority: router.priority.effective().get(),
+            priority_sum: router.priority.to_string(),
+            base_priority: router.priority.base.get(),
+            weights: (router.priority.weights.iter())
+                .map(|(track, weight)| (track.to_string(), *weight))
+                .collect(),
             since: calendar.time(router.since),
             reason: router.reason.clone(),
             interface: router.interface.to_string(),
             virtual_router_id: router.vrid.get(),
             sync_group: router.sync_group.as_ref().map(ToString::to_string),
             addresses: router.addresses.iter().map(ToString::to_string).collect(),
-            routes: router.routes.iter().map(ToString::to_string).collect(),
-            rules: router.rules.iter().map(ToString::to_string).collect(),
             advertisements_sent: router.counters.advertisements_sent,
             advertisements_received: router.counters.advertisements_received,
             unauthenticated: router.counters.unauthenticated,
@@ -221,7 +231,6 @@ impl RouterView {
             address_fights: router.counters.address_fights,
             dual_active: router.counters.dual_active,
             vrid_conflicts: router.counters.vrid_conflicts,
-            routing_restored: router.counters.routing_restored,
             away: router.away.map(|away| AwayView { until: away.until.map(|until| calendar.time(until)) }),
             hand_over: router.hand_over.map(|hand_over| HandOverView::new(hand_over, calendar)),
             rival: router.rival.map(|Rival { peer, priority, since, last_heard: _ }| RivalView {
@@ -281,7 +290,11 @@ impl fmt::Display for NodeView {
         write!(formatter, "{}", self.engine)?;
         let mut routers = Table::new(["virtual router", "state", "priority", "since", "reason"]);
         for (name, router) in &self.virtual_routers {
-            let priority = router.priority.to_string();
+            let priority = if router.weights.is_empty() {
+                router.priority.to_string()
+            } else {
+                router.priority_sum.clone()
+            };
             let reason = match &router.away {
                 None => router.reason.clone(),
                 Some(AwayView { until: None }) => format!("{}; stays away until released", router.reason),
@@ -292,6 +305,13 @@ impl fmt::Display for NodeView {
             routers.row([name, &router.state, &priority, &short(router.since), &reason]);
         }
         write!(formatter, "\n{routers}")?;
+        if !self.tracks.is_empty() {
+            let mut tracks = Table::new(["track", "state", "effect", "since", "reason"]);
+            for (name, track) in &self.tracks {
+                tracks.row([name, &track.cell(), &track.effect, &short(track.since), &track.reason]);
+            }
+            write!(formatter, "\n{tracks}")?;
+        }
         if self.virtual_servers.is_empty() {
             return Ok(());
         }

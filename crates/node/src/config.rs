@@ -13,8 +13,8 @@ use vrrp::{Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Prio
 
 pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
 pub use crate::address::{InterfaceAddress, Scope};
-use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
-use crate::routing::{VirtualRoute, VirtualRule};
+use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
+use crate::track::TrackConfig;
 
 /// One node's view of the configuration file: its own overrides are already in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub virtual_routers: BTreeMap<RouterName, Arc<VirtualRouterConfig>>,
     /// The sync groups and their members; each member is one of [`Self::virtual_routers`], in one group at most.
     pub sync_groups: BTreeMap<GroupName, BTreeSet<RouterName>>,
+    /// The tracks.
+    pub tracks: BTreeMap<TrackName, Arc<TrackConfig>>,
     /// The virtual servers.
     pub virtual_servers: BTreeMap<ServerName, Arc<VirtualServerConfig>>,
 }
@@ -67,12 +69,10 @@ pub struct VirtualRouterConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The addresses that move along without being advertised: on other interfaces or of the other family.
     pub unadvertised: Vec<InterfaceAddress>,
-    /// The routes that move along.
-    pub routes: Vec<VirtualRoute>,
-    /// The rules that move along.
-    pub rules: Vec<VirtualRule>,
     /// How its addresses are announced.
     pub announcements: Announcements,
+    /// What has to be well besides: each is one of [`Config::tracks`], and those of its sync group are among them.
+    pub tracks: BTreeSet<TrackName>,
 }
 
 impl VirtualRouterConfig {

@@ -1,5 +1,7 @@
 //! What a new configuration changes, for people to read and for the engine to leave alone what is not in it.
 
+mod track;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -35,6 +37,10 @@ pub fn differences(old: &Config, new: &Config) -> Vec<String> {
         let subject = format!("sync_group {}", pair.name());
         pair.tell(&subject, &mut lines, members);
     }
+    for pair in paired(&old.tracks, &new.tracks) {
+        let subject = format!("track {}", pair.name());
+        pair.tell(&subject, &mut lines, |subject, old, new| track::track(subject, old, new));
+    }
     for pair in paired(&old.virtual_servers, &new.virtual_servers) {
         let subject = format!("virtual_server {}", pair.name());
         pair.tell(&subject, &mut lines, |subject, old, new| server(subject, old, new));
@@ -43,13 +49,18 @@ pub fn differences(old: &Config, new: &Config) -> Vec<String> {
 }
 
 impl Config {
-    /// Returns the same configuration with the old one's virtual routers, virtual servers and checks in place of equal
-    /// ones, so that whoever compares them later needs to compare pointers only.
+    /// Returns the same configuration with the old one's virtual routers, tracks, virtual servers and checks in place of
+    /// equal ones, so that whoever compares them later needs to compare pointers only.
     #[must_use]
     pub fn adopt_unchanged(mut self, old: &Self) -> Self {
         for (name, router) in &mut self.virtual_routers {
             if let Some(known) = old.virtual_routers.get(name).filter(|known| *known == router) {
                 *router = Arc::clone(known);
+            }
+        }
+        for (name, track) in &mut self.tracks {
+            if let Some(known) = old.tracks.get(name).filter(|known| *known == track) {
+                *track = Arc::clone(known);
             }
         }
         for (name, server) in &mut self.virtual_servers {
@@ -164,9 +175,8 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         authentication,
         addresses,
         unadvertised,
-        routes,
-        rules,
         announcements,
+        tracks,
     } = old;
     let moments = (&announcements.repeat_after, &announcements.refresh);
     [
@@ -196,11 +206,10 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         changed(subject, "unadvertised_addresses", unadvertised, &new.unadvertised, |addresses| {
             list(addresses)
         }),
-        changed(subject, "virtual_routes", routes, &new.routes, |routes| list(routes)),
-        changed(subject, "virtual_rules", rules, &new.rules, |rules| list(rules)),
         changed(subject, "announcements.burst", &announcements.burst, &new.announcements.burst, plain),
         changed(subject, "announcements.repeat_after", moments.0, &new.announcements.repeat_after, time),
         changed(subject, "announcements.refresh", moments.1, &new.announcements.refresh, time),
+        changed(subject, "track", tracks, &new.tracks, |tracks| list(tracks)),
     ]
     .into_iter()
     .flatten()

@@ -6,7 +6,7 @@ use thiserror::Error;
 use vrrp::Family;
 
 use crate::config::InterfaceAddress;
-use crate::name::{InterfaceName, RouterName};
+use crate::name::{InterfaceName, RouterName, TrackName};
 
 /// Why a virtual router cannot take part in its election.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -53,12 +53,46 @@ pub enum Fault {
         /// The kernel's reason.
         reason: String,
     },
+    /// A track without a weight is down.
+    #[error("track {track} is down: {reason}")]
+    TrackDown {
+        /// The track.
+        track: TrackName,
+        /// Why it is down.
+        reason: String,
+    },
     /// Another member of its sync group cannot take part.
     #[error("virtual router {member} of its sync group cannot take part")]
     SyncGroup {
         /// That member.
         member: RouterName,
     },
+}
+
+/// Why a virtual router does not take part yet, although nothing is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Wait {
+    /// Nothing is known yet of one of its tracks.
+    #[error("it waits for the first word of track {track}")]
+    Track {
+        /// The track.
+        track: TrackName,
+    },
+    /// Another member of its sync group waits.
+    #[error("it waits with virtual router {member} of its sync group")]
+    SyncGroup {
+        /// That member.
+        member: RouterName,
+    },
+}
+
+/// Why a virtual router does not take part in its election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Something is wrong.
+    Fault(Fault),
+    /// It is too early.
+    Wait(Wait),
 }
 
 /// Whether a virtual router that cannot take part can still say so.
@@ -78,7 +112,10 @@ impl Fault {
             | Self::InterfaceDown { .. }
             | Self::NoSource { .. }
             | Self::SourceMissing { .. } => Voice::Lost,
-            Self::AddressForeign { .. } | Self::AddressRefused { .. } | Self::SyncGroup { .. } => Voice::Kept,
+            Self::AddressForeign { .. }
+            | Self::AddressRefused { .. }
+            | Self::TrackDown { .. }
+            | Self::SyncGroup { .. } => Voice::Kept,
         }
     }
 
@@ -90,6 +127,7 @@ impl Fault {
             Self::NoSource { .. } | Self::SourceMissing { .. } => "no_source",
             Self::AddressForeign { .. } => "address_foreign",
             Self::AddressRefused { .. } => "address_refused",
+            Self::TrackDown { .. } => "track_down",
             Self::SyncGroup { .. } => "sync_group",
         }
     }

@@ -28,10 +28,10 @@ mod reception;
 pub mod reconciliation;
 pub mod report;
 pub mod routers;
-pub mod routing;
 pub mod script;
 pub mod status;
 mod timers;
+pub mod track;
 pub mod wall_clock;
 
 pub use self::node::{Input, Node, Output};

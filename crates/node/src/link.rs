@@ -35,6 +35,14 @@ pub struct LinkState {
 }
 
 impl LinkState {
+    /// Tells whether it has an address that reaches further than the link, Baton's left aside.
+    pub fn has_global_address(&self) -> bool {
+        self.addresses.iter().any(|address| match address {
+            IpAddr::V4(address) => !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        })
+    }
+
     /// Returns the address that multicast advertisements of this family come from.
     pub fn source(&self, family: Family) -> Option<IpAddr> {
         match family {

@@ -107,6 +107,8 @@ names! {
     RouterName, NAME_LIMIT, is_plain;
     /// The name of a sync group, `sync_group = "NAME"`.
     GroupName, NAME_LIMIT, is_plain;
+    /// The name of a track, `[track.NAME]`.
+    TrackName, NAME_LIMIT, is_plain;
     /// The name of a virtual server, `[virtual_server.NAME]`.
     ServerName, NAME_LIMIT, is_plain;
     /// The name of a user of this machine.

@@ -13,13 +13,14 @@ use crate::config::Config;
 use crate::host_state::Wanted;
 use crate::legacy::Legacy;
 use crate::link::LinkEvent;
-use crate::name::{InterfaceName, RouterName};
+use crate::name::{InterfaceName, RouterName, TrackName};
 use crate::pools::{Outcome, Pools, PoolsInput, PoolsOutput, ProbeId, ProbeRequest};
 use crate::reception::Datagram;
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
 use crate::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use crate::status::{PoolsStatus, RoutersStatus};
+use crate::track::{Observation, TrackConfig};
 use crate::wall_clock::WallClock;
 
 /// What can happen to a node.
@@ -46,6 +47,15 @@ pub enum Input<'a> {
     WallClock(WallClock),
     /// Another configuration holds from now on.
     Reload(Arc<Config>),
+    /// Something was seen of a track.
+    Tracked {
+        /// The track.
+        track: TrackName,
+        /// How it was configured for whoever looked.
+        config: Arc<TrackConfig>,
+        /// What was seen.
+        seen: Observation,
+    },
     /// Somebody else announced an address to the neighbours.
     AddressAnnounced {
         /// Where it was announced.
@@ -143,6 +153,9 @@ impl Node {
                 (Some(RoutersInput::Reload(Arc::clone(&config))), Some(PoolsInput::Reload(config)))
             }
             Input::WallClock(wall_clock) => (Some(RoutersInput::WallClock(wall_clock)), None),
+            Input::Tracked { track, config, seen } => {
+                (Some(RoutersInput::Tracked { track, config, seen }), None)
+            }
             Input::AddressAnnounced { interface, address } => {
                 (Some(RoutersInput::AddressAnnounced { interface, address }), None)
             }

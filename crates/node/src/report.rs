@@ -13,9 +13,10 @@ use vrrp::{BecomeActiveCause, BecomeBackupCause, Priority};
 pub use self::engine::EngineReport;
 use crate::config::InterfaceAddress;
 use crate::fault::Fault;
-use crate::name::{InterfaceName, RouterName, ServerName};
+use crate::name::{InterfaceName, RouterName, ServerName, TrackName};
 use crate::plan::Change;
 use crate::reception::Rejection;
+use crate::track::PrioritySum;
 
 /// Why a virtual router hands over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,52 @@ pub enum Report {
         /// The virtual router.
         router: RouterName,
     },
+    /// A virtual router's priority follows its tracks.
+    PriorityChanged {
+        /// The virtual router.
+        router: RouterName,
+        /// What it was.
+        from: Priority,
+        /// What it is now, and how that comes about.
+        sum: PrioritySum,
+    },
+    /// A track is up.
+    TrackUp {
+        /// The track.
+        track: TrackName,
+        /// What was seen.
+        reason: String,
+    },
+    /// A track is down.
+    TrackDown {
+        /// The track.
+        track: TrackName,
+        /// What was seen.
+        reason: String,
+    },
+    /// The number of a track has changed.
+    TrackNumber {
+        /// The track.
+        track: TrackName,
+        /// The number.
+        number: i32,
+        /// What was seen.
+        reason: String,
+    },
+    /// The script of a track did not end in its time, and was killed; not told again before one ends in time.
+    TrackTimedOut {
+        /// The track.
+        track: TrackName,
+        /// How long it was given, and what it said.
+        reason: String,
+    },
+    /// The file of a track says nothing clear, and what it said before goes on to hold; not told again before it does.
+    TrackUnclear {
+        /// The track.
+        track: TrackName,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An Active heard another Active that has to yield to it; at most one a minute and virtual router.
     DualActive {
         /// The virtual router.
@@ -229,11 +276,6 @@ pub enum Report {
     AddressLeft {
         /// The address.
         address: InterfaceAddress,
-    },
-    /// A virtual route or rule was put in place or removed.
-    RoutingChanged {
-        /// What was done.
-        change: Change,
     },
     /// Somebody else had changed what this node owns in the kernel; it was put right.
     Repaired {

@@ -14,6 +14,7 @@ mod source;
 mod taking_part;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -32,12 +33,13 @@ use self::rivals::End;
 use crate::config::{Config, InterfaceAddress};
 use crate::host_state::Roles;
 use crate::link::{LinkEvent, LinkState};
-use crate::name::{GroupName, InterfaceName, RouterName};
+use crate::name::{GroupName, InterfaceName, RouterName, TrackName};
 use crate::reception::{Datagram, Segment};
 use crate::reconciliation::{IpvsAvailability, Reconciliation};
 use crate::report::Report;
 use crate::status::RoutersStatus;
 use crate::timers::Timers;
+use crate::track::{Observation, Track, TrackConfig};
 use crate::wall_clock::WallClock;
 
 /// What can happen to the virtual routers of a node.
@@ -57,6 +59,15 @@ pub enum RoutersInput<'a> {
     WallClock(WallClock),
     /// Another configuration holds from now on.
     Reload(Arc<Config>),
+    /// Something was seen of a track.
+    Tracked {
+        /// The track.
+        track: TrackName,
+        /// How it was configured for whoever looked.
+        config: Arc<TrackConfig>,
+        /// What was seen.
+        seen: Observation,
+    },
     /// Somebody else announced an address to the neighbours.
     AddressAnnounced {
         /// Where it was announced.
@@ -129,6 +140,7 @@ pub struct Routers {
     members: BTreeMap<RouterName, Member>,
     by_vrid: BTreeMap<(Segment, u8), RouterName>,
     groups: Groups,
+    tracks: BTreeMap<TrackName, Track>,
     links: BTreeMap<InterfaceName, LinkState>,
     timers: Timers<Timer>,
     announcing: Announcing,
@@ -172,6 +184,8 @@ enum Timer {
     Away(RouterName),
     /// The moment from which another Active counts as silent.
     Rival(RouterName),
+    /// The moment at which something was seen of a track for long enough.
+    Track(TrackName),
 }
 
 impl Routers {
@@ -183,6 +197,7 @@ impl Routers {
             members: BTreeMap::new(),
             by_vrid: BTreeMap::new(),
             groups: Groups::default(),
+            tracks: BTreeMap::new(),
             links: BTreeMap::new(),
             timers: Timers::default(),
             announcing: Announcing::default(),
@@ -225,7 +240,8 @@ impl Routers {
     pub fn status(&self) -> RoutersStatus {
         let virtual_routers =
             self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
-        RoutersStatus { virtual_routers, unknown_vrid: self.unknown_vrid, ipvs: self.ipvs.clone() }
+        let tracks = self.tracks.iter().map(|(name, track)| (name.clone(), track.status())).collect();
+        RoutersStatus { virtual_routers, tracks, unknown_vrid: self.unknown_vrid, ipvs: self.ipvs.clone() }
     }
 
     /// Takes one input and answers with what is to be done.
@@ -235,6 +251,7 @@ impl Routers {
         match input {
             RoutersInput::Start => {
                 self.phase = Phase::Running;
+                self.track_links(now, &mut outputs);
                 self.evaluate_all(now, &mut outputs);
                 self.inheritance = Inheritance::default();
             }
@@ -244,6 +261,9 @@ impl Routers {
             RoutersInput::Reconciled(reconciliation) => self.reconciled(reconciliation, now, &mut outputs),
             RoutersInput::WallClock(wall_clock) => self.wall_clock = wall_clock,
             RoutersInput::Reload(config) => self.reload(config, now, &mut outputs),
+            RoutersInput::Tracked { track, config, seen } => {
+                self.track(&track, &config, seen, now, &mut outputs);
+            }
             RoutersInput::AddressAnnounced { interface, address } => {
                 self.hear_announcement(&interface, address, now, &mut outputs);
             }
@@ -273,6 +293,7 @@ impl Routers {
                 }
                 Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
                 Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
+                Timer::Track(name) => self.fire_track(&name, now, outputs),
             }
         }
         // A role that was given up just now is announced no more.
@@ -299,6 +320,9 @@ impl Routers {
         for name in touched {
             self.evaluate(&name, now, outputs);
         }
+        for track in self.tracks_of_link(&interface) {
+            self.track_link(&track, now, outputs);
+        }
     }
 
     fn reload(&mut self, config: Arc<Config>, now: Instant, outputs: &mut Vec<RoutersOutput>) {
@@ -312,12 +336,14 @@ impl Routers {
             }
         }
         self.adopt(config, now);
+        self.track_links(now, outputs);
         self.evaluate_all(now, outputs);
     }
 
     /// Takes over which virtual routers there are; those that stay keep where they stand.
     fn adopt(&mut self, config: Arc<Config>, now: Instant) {
         self.groups = Groups::new(&config.sync_groups);
+        self.adopt_tracks(&config, now);
         self.by_vrid.clear();
         for (name, router) in &config.virtual_routers {
             let group = self.groups.of(name);

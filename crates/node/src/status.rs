@@ -9,15 +9,17 @@ use virtual_server::service::{ServiceKey, Weight};
 use vrrp::{Priority, Vrid};
 
 use crate::config::InterfaceAddress;
-use crate::name::{GroupName, InterfaceName, RouterName, ServerName};
+use crate::name::{GroupName, InterfaceName, RouterName, ServerName, TrackName};
 use crate::reconciliation::IpvsAvailability;
-use crate::routing::{VirtualRoute, VirtualRule};
+use crate::track::PrioritySum;
 
 /// The virtual routers of a node at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RoutersStatus {
     /// Each virtual router.
     pub virtual_routers: BTreeMap<RouterName, RouterStatus>,
+    /// Each track.
+    pub tracks: BTreeMap<TrackName, TrackStatus>,
     /// How many packets were refused for want of a virtual router with their number.
     pub unknown_vrid: u64,
     /// Whether the kernel has IPVS; nothing before it was asked.
@@ -33,8 +35,8 @@ pub struct RouterStatus {
     pub since: Instant,
     /// Why it stands there.
     pub reason: String,
-    /// This node's priority in it.
-    pub priority: Priority,
+    /// This node's priority in it, and how that comes about.
+    pub priority: PrioritySum,
     /// Where it advertises.
     pub interface: InterfaceName,
     /// Its number on the segment.
@@ -43,10 +45,6 @@ pub struct RouterStatus {
     pub sync_group: Option<GroupName>,
     /// The addresses that it holds while it is Active, advertised or not.
     pub addresses: Vec<InterfaceAddress>,
-    /// The routes that move along.
-    pub routes: Vec<VirtualRoute>,
-    /// The rules that move along.
-    pub rules: Vec<VirtualRule>,
     /// What it has counted since the daemon started.
     pub counters: RouterCounters,
     /// How many packets were refused, by reason.
@@ -70,6 +68,34 @@ pub struct Rival {
     pub since: Instant,
     /// When it was last heard.
     pub last_heard: Instant,
+}
+
+/// One track at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackStatus {
+    /// Whether it is up.
+    pub state: TrackState,
+    /// When that last changed.
+    pub since: Instant,
+    /// What was seen then.
+    pub reason: String,
+    /// What it looks at.
+    pub kind: String,
+    /// What follows from it.
+    pub effect: String,
+}
+
+/// Whether a track is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackState {
+    /// Nothing is known of it yet.
+    Unknown,
+    /// It is up.
+    Up,
+    /// It is down.
+    Down,
+    /// Its file says this number.
+    Number(i32),
 }
 
 /// How long a virtual router prefers other nodes, whatever their priority.
@@ -151,8 +177,6 @@ pub struct RouterCounters {
     pub dual_active: u64,
     /// Advertisements received of another virtual router with its number.
     pub vrid_conflicts: u64,
-    /// Times that somebody else had removed one of its routes or rules and it was put back.
-    pub routing_restored: u64,
 }
 
 /// The virtual servers of a node at one moment.

@@ -1,4 +1,5 @@
-//! The only crate that speaks to real servers, one file per kind of check, and that runs scripts: [`script`].
+//! The only crate that speaks to real servers, one file per kind of check, and that runs scripts and looks at
+//! what else tracks look at.
 //!
 //! Whatever a real server answers, the worst it can bring about is a [`Bad`](node::pools::Outcome::Bad) outcome of its
 //! own probes: each probe has its time-out, a limit on what is read and a constant amount of memory, and shares nothing
@@ -33,7 +34,9 @@
 
 mod failure;
 mod http;
+pub mod number_file;
 mod prober;
+pub mod processes;
 pub mod script;
 mod tcp;
 

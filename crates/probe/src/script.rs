@@ -106,12 +106,13 @@ enum Remains {
     Running(Box<Running>),
 }
 
-/// Looks whether a script could and should be run, without running it.
+/// Looks whether a script could and should be run by a daemon that is root, without running it and whoever asks.
 ///
 /// # Errors
 /// [`Unfit`] says what is wrong and what to do.
 pub fn examine(script: &Script) -> Result<(), Unfit> {
-    fit_user(script).map(drop)
+    let user = User::wanted(script)?;
+    Ok(program::examine(script.program(), &user)?)
 }
 
 /// Runs a script with these variables beside the usual few, and returns when it ends or its time is up.

@@ -1,25 +1,31 @@
 //! The whole file as it is written: its sections, each right in itself.
 
-use node::name::NodeName;
+use node::name::{NodeName, TrackName};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::engine_section::EngineSection;
 use super::field::Field;
+use super::group_section::GroupSection;
 use super::node_section::NodeSection;
 use super::problem::{Problem, Problems};
 use super::router_section::RouterSection;
 use super::section::Section;
 use super::server_section::ServerSection;
+use super::track_section::TrackSection;
 
 /// Every key at the top of a file.
-pub(super) const KEYS: &[&str] = &["engine", "node", "virtual_router", "virtual_server"];
+pub(super) const KEYS: &[&str] =
+    &["engine", "node", "sync_group", "track", "virtual_router", "virtual_server"];
 
 /// The most nodes of a file; an election among more of them has never been wanted.
 const NODE_LIMIT: usize = 64;
 
 /// The most virtual routers of a file: every identifier in both families on eight interfaces.
 const ROUTER_LIMIT: usize = 8 * 2 * 255;
+
+/// The most tracks of a file; each may be a script.
+const TRACK_LIMIT: usize = 1_024;
 
 /// The most virtual servers of a file; a table this large still
 /// reaches the kernel within a second.
@@ -39,6 +45,12 @@ pub(super) struct Document {
     pub(super) routers: Vec<RouterSection>,
     /// Whether every virtual router of the file is among them.
     pub(super) all_routers: bool,
+    /// What sync groups have in common.
+    pub(super) groups: Vec<GroupSection>,
+    /// The tracks.
+    pub(super) tracks: Vec<TrackSection>,
+    /// Whether every track of the file is among them.
+    pub(super) all_tracks: bool,
     /// The virtual servers.
     pub(super) servers: Vec<ServerSection>,
 }
@@ -51,6 +63,8 @@ impl Document {
         let engine = section.field("engine").and_then(EngineSection::read).unwrap_or_default();
         let nodes = section.named("node", NodeSection::read);
         let routers = section.named("virtual_router", RouterSection::read);
+        let groups = section.named("sync_group", GroupSection::read);
+        let tracks = section.named("track", TrackSection::read);
         let servers = section.named("virtual_server", ServerSection::read);
         if section.field("node").is_none() {
             problems.report(
@@ -63,6 +77,9 @@ impl Document {
             engine,
             nodes: nodes.into_iter().flatten().collect(),
             all_routers: routers.iter().all(Option::is_some),
+            groups: groups.into_iter().flatten().collect(),
+            all_tracks: tracks.iter().all(Option::is_some),
+            tracks: tracks.into_iter().flatten().collect(),
             routers: routers.into_iter().flatten().collect(),
             servers: servers.into_iter().flatten().collect(),
         };
@@ -75,15 +92,22 @@ impl Document {
         self.nodes.iter().find(|node| node.name.value == *name)
     }
 
+    /// Returns the track of a name.
+    pub(super) fn track(&self, name: &TrackName) -> Option<&TrackSection> {
+        self.tracks.iter().find(|track| track.name.value == *name)
+    }
+
     fn report_excess(&self, problems: &Problems) {
         let nodes = self.nodes.get(NODE_LIMIT).map(|node| node.name.span);
         let routers = self.routers.get(ROUTER_LIMIT).map(|router| router.name.span);
+        let tracks = self.tracks.get(TRACK_LIMIT).map(|track| track.name.span);
         let servers = self.servers.get(SERVER_LIMIT).map(|server| server.name.span);
         let mut real_servers = self.servers.iter().flat_map(|server| &server.real_servers);
         let real_servers = real_servers.nth(REAL_SERVER_LIMIT).map(|server| server.span);
         for (excess, limit, what) in [
             (nodes, NODE_LIMIT, "nodes"),
             (routers, ROUTER_LIMIT, "virtual routers"),
+            (tracks, TRACK_LIMIT, "tracks"),
             (servers, SERVER_LIMIT, "virtual servers"),
             (real_servers, REAL_SERVER_LIMIT, "real servers"),
         ] {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use node::config::{Announcements, Scope};
-use node::name::{AddressLabel, GroupName, InterfaceName, NameError, NodeName, RouterName};
+use node::name::{AddressLabel, GroupName, InterfaceName, NameError, NodeName, RouterName, TrackName};
 use toml::de::DeValue;
 use vrrp::{Centiseconds, ChecksumStyle, Preemption, Priority, Version, Vrid};
 
@@ -12,7 +12,6 @@ use super::authentication_section::AuthenticationSection;
 use super::field::Field;
 use super::node_section::priority;
 use super::problem::{At, Problem};
-use super::routing_section::{RouteEntry, RuleEntry, route, rule};
 use super::section::Section;
 
 /// Every key of a virtual router.
@@ -27,28 +26,20 @@ pub(super) const KEYS: &[&str] = &[
     "preempt",
     "priority",
     "sync_group",
+    "track",
     "transport",
     "unadvertised_addresses",
     "version",
     "virtual_addresses",
     "virtual_router_id",
-    "virtual_routes",
-    "virtual_rules",
 ];
 
 /// Every key of `[virtual_router.NAME.announcements]`.
 pub(super) const ANNOUNCEMENT_KEYS: &[&str] = &["burst", "refresh", "repeat_after"];
 
 /// Every key of `[virtual_router.NAME.node.NODE]`: what may differ on a node.
-pub(super) const NODE_KEYS: &[&str] = &[
-    "interface",
-    "preempt",
-    "priority",
-    "source",
-    "unadvertised_addresses",
-    "virtual_routes",
-    "virtual_rules",
-];
+pub(super) const NODE_KEYS: &[&str] =
+    &["interface", "preempt", "priority", "source", "unadvertised_addresses"];
 
 /// Every key of a virtual address that is written as a table.
 pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface", "label", "scope"];
@@ -102,10 +93,6 @@ pub(super) struct NodeOverride {
     pub(super) source: Option<At<IpAddr>>,
     /// The addresses that move along on it, instead of those of the other nodes.
     pub(super) unadvertised: Option<Vec<At<AddressEntry>>>,
-    /// The routes that move along on it, instead of those of the other nodes.
-    pub(super) routes: Option<Vec<At<RouteEntry>>>,
-    /// The rules that move along on it, instead of those of the other nodes.
-    pub(super) rules: Option<Vec<At<RuleEntry>>>,
 }
 
 /// A virtual router as the file describes it for all nodes.
@@ -137,12 +124,10 @@ pub(super) struct RouterSection {
     pub(super) addresses: Vec<At<AddressEntry>>,
     /// What moves along.
     pub(super) unadvertised: Vec<At<AddressEntry>>,
-    /// The routes that move along.
-    pub(super) routes: Vec<At<RouteEntry>>,
-    /// The rules that move along.
-    pub(super) rules: Vec<At<RuleEntry>>,
     /// What it moves together with.
     pub(super) sync_group: Option<At<GroupName>>,
+    /// What has to be well besides.
+    pub(super) tracks: Vec<At<TrackName>>,
     /// How its addresses are announced.
     pub(super) announcements: Announcements,
     /// What differs on a node.
@@ -216,9 +201,8 @@ impl RouterSection {
             checksum: section.or(checksum, ChecksumStyle::MessageOnly),
             addresses: addresses?.value,
             unadvertised,
-            routes: section.list("virtual_routes", route),
-            rules: section.list("virtual_rules", rule),
             sync_group,
+            tracks: section.list("track", |field| field.name(TrackName::new)),
             announcements: announcements?,
             overrides: overrides.into_iter().flatten().collect(),
         })
@@ -243,12 +227,11 @@ impl NodeOverride {
             unadvertised: section
                 .field("unadvertised_addresses")
                 .map(|_| section.list("unadvertised_addresses", address)),
-            routes: section.field("virtual_routes").map(|_| section.list("virtual_routes", route)),
-            rules: section.field("virtual_rules").map(|_| section.list("virtual_rules", rule)),
         })
     }
 }
 
+/// Reads the name of an interface.
 pub(super) fn interface(field: Field<'_>) -> Option<InterfaceName> {
     let text = field.text()?;
     InterfaceName::new(text)
@@ -346,7 +329,7 @@ fn address(field: Field<'_>) -> Option<AddressEntry> {
     })
 }
 
-pub(super) fn scope(field: Field<'_>) -> Option<Scope> {
+fn scope(field: Field<'_>) -> Option<Scope> {
     field.word(&[Scope::Global, Scope::Site, Scope::Link, Scope::Host].map(|scope| (scope.name(), scope)))
 }
 

@@ -33,12 +33,8 @@ impl Addresses {
             {
                 self.fights.is_put_back(address, now())
             }
-            Change::LeaveRule(_)
-            | Change::LeaveRoute(_)
-            | Change::TakeAddress(_)
+            Change::TakeAddress(_)
             | Change::LeaveAddress(_)
-            | Change::TakeRoute(_)
-            | Change::TakeRule(_)
             | Change::AddService(_)
             | Change::EditService(_)
             | Change::AddDestination(..)
@@ -82,11 +78,7 @@ impl Addresses {
                     }
                     done
                 }
-                Change::LeaveRule(_)
-                | Change::LeaveRoute(_)
-                | Change::TakeRoute(_)
-                | Change::TakeRule(_)
-                | Change::AddService(_)
+                Change::AddService(_)
                 | Change::EditService(_)
                 | Change::AddDestination(..)
                 | Change::EditDestination(..)

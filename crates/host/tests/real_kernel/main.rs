@@ -7,5 +7,4 @@ mod addresses;
 mod ipvs;
 mod kernel;
 mod pair;
-mod routing;
 mod vrrp_socket;

@@ -32,13 +32,12 @@ fn config() -> Config {
         authentication: Authentication::None,
         addresses: vec![address("10.77.0.50", "eth0")],
         unadvertised: vec![],
-        routes: Vec::new(),
-        rules: Vec::new(),
         announcements: Announcements {
             burst: 5,
             repeat_after: Duration::from_secs(5),
             refresh: Duration::ZERO,
         },
+        tracks: BTreeSet::new(),
     };
     let check = Check {
         kind: CheckKind::Http(HttpCheck {
@@ -69,6 +68,7 @@ fn config() -> Config {
         engine: EngineConfig::default(),
         virtual_routers: [(web, Arc::new(router))].into(),
         sync_groups: BTreeMap::new(),
+        tracks: BTreeMap::new(),
         virtual_servers: [(ServerName::new("web").unwrap(), Arc::new(server))].into(),
     }
 }

@@ -60,6 +60,7 @@ fn config<const N: usize>(servers: [(&str, Arc<VirtualServerConfig>); N]) -> Arc
         engine: EngineConfig::default(),
         virtual_routers: BTreeMap::new(),
         sync_groups: BTreeMap::new(),
+        tracks: BTreeMap::new(),
         virtual_servers: servers.into_iter().map(|(name, config)| (server(name), config)).collect(),
     })
 }

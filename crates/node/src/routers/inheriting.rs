@@ -20,7 +20,16 @@ pub(super) struct Inheritance {
 impl Inheritance {
     /// Takes the role of a virtual router out, unless others may have claimed it by now.
     fn claim(&mut self, name: &RouterName, now: Instant) -> Option<RoleLegacy> {
-        self.roles.remove(name).filter(|_| self.silence_limit.is_some_and(|limit| now < limit))
+        self.roles.remove(name).filter(|_| self.is_valid(now))
+    }
+
+    /// Tells whether a virtual router has a role to take up.
+    pub(super) fn has(&self, name: &RouterName, now: Instant) -> bool {
+        self.roles.contains_key(name) && self.is_valid(now)
+    }
+
+    fn is_valid(&self, now: Instant) -> bool {
+        self.silence_limit.is_some_and(|limit| now < limit)
     }
 }
 

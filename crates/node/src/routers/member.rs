@@ -14,10 +14,11 @@ use vrrp::{
 use super::holding::Fought;
 use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
-use crate::fault::Fault;
+use crate::fault::{Fault, Wait};
 use crate::legacy::{RoleLegacy, RouterLegacy};
-use crate::name::GroupName;
+use crate::name::{GroupName, TrackName};
 use crate::status::{Away, HandOver, Rival, RouterCounters, RouterState, RouterStatus};
+use crate::track::PrioritySum;
 use crate::wall_clock::WallClock;
 
 /// One virtual router of this node.
@@ -28,6 +29,8 @@ pub(super) struct Member {
     pub(super) standing: Standing,
     pub(super) since: Instant,
     pub(super) reason: String,
+    /// What its tracks add to its priority.
+    pub(super) weights: BTreeMap<TrackName, i32>,
     pub(super) counters: RouterCounters,
     pub(super) refusals: BTreeMap<&'static str, u64>,
     /// What tells an advertisement from a recording of one.
@@ -51,6 +54,8 @@ pub(super) struct Member {
 pub(super) enum Standing {
     /// It was not started yet, or was stopped.
     Idle,
+    /// It is too early to take part.
+    Waiting(Wait),
     /// It cannot take part.
     Faulted(Fault),
     /// It takes part.
@@ -65,6 +70,7 @@ impl Member {
             standing: Standing::Idle,
             since: now,
             reason: "not started yet".to_owned(),
+            weights: BTreeMap::new(),
             counters: RouterCounters::default(),
             refusals: BTreeMap::new(),
             sequences: Sequences::default(),
@@ -91,7 +97,7 @@ impl Member {
                 self.ready.clear();
                 Vec::new()
             }
-            Standing::Idle | Standing::Faulted(_) => {
+            Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => {
                 self.standing = Standing::Running(VirtualRouter::new(parameters));
                 self.ready.clear();
                 self.handle(RouterEvent::Startup, now)
@@ -163,14 +169,14 @@ impl Member {
     pub(super) fn handle(&mut self, event: RouterEvent<'_>, now: Instant) -> Vec<RouterAction> {
         match &mut self.standing {
             Standing::Running(machine) => machine.handle(event, now),
-            Standing::Idle | Standing::Faulted(_) => Vec::new(),
+            Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => Vec::new(),
         }
     }
 
     pub(super) fn machine(&self) -> Option<&VirtualRouter> {
         match &self.standing {
             Standing::Running(machine) => Some(machine),
-            Standing::Idle | Standing::Faulted(_) => None,
+            Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => None,
         }
     }
 
@@ -226,7 +232,7 @@ impl Member {
 
     pub(super) fn status(&self) -> RouterStatus {
         let state = match &self.standing {
-            Standing::Idle => RouterState::Initialize,
+            Standing::Idle | Standing::Waiting(_) => RouterState::Initialize,
             Standing::Faulted(_) => RouterState::Fault,
             Standing::Running(machine) => match machine.state() {
                 State::Initialize => RouterState::Initialize,
@@ -239,13 +245,11 @@ impl Member {
             state,
             since: self.since,
             reason: self.reason.clone(),
-            priority: self.config.priority,
+            priority: self.priority(),
             interface: self.config.interface.clone(),
             vrid: self.config.vrid,
             sync_group: self.group.clone(),
             addresses: self.config.all_addresses().cloned().collect(),
-            routes: self.config.routes.clone(),
-            rules: self.config.rules.clone(),
             counters: self.counters,
             refusals: self.refusals.clone(),
             away: self.away,
@@ -254,12 +258,17 @@ impl Member {
         }
     }
 
+    /// Returns its priority and how that comes about.
+    pub(super) fn priority(&self) -> PrioritySum {
+        PrioritySum { base: self.config.priority, weights: self.weights.clone() }
+    }
+
     fn parameters(&self, source: IpAddr) -> Parameters {
         let config = &self.config;
         Parameters {
             vrid: config.vrid,
             version: config.version,
-            priority: config.priority,
+            priority: self.priority().effective(),
             interval: config.interval,
             preemption: match self.away {
                 Some(Away { .. }) => Preemption::Refused,

@@ -8,7 +8,7 @@ use vrrp::{BecomeBackupCause, RouterAction, RouterEvent, State};
 use super::member::{Member, Standing};
 use super::rivals::End;
 use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
-use crate::fault::{Fault, Voice};
+use crate::fault::{Fault, Obstacle, Voice, Wait};
 use crate::name::RouterName;
 use crate::report::{HandOverReason, Report};
 
@@ -26,20 +26,45 @@ impl Routers {
             Phase::Running => {}
             Phase::Waiting | Phase::Stopping | Phase::Stopped => return,
         }
-        let together: Vec<_> = self
-            .groups
-            .together_with(name)
-            .into_iter()
-            .map(|name| (self.usable_source(&name), name))
-            .collect();
-        let culprit = together.iter().find(|(source, _)| source.is_err()).map(|(_, name)| name.clone());
-        for (source, name) in together {
-            match (source, &culprit) {
-                (Ok(source), None) => self.run(&name, source, now, outputs),
-                (Ok(_), Some(member)) => {
+        let together = self.groups.together_with(name);
+        for name in &together {
+            self.weigh(name, outputs);
+        }
+        let together: Vec<_> = together.into_iter().map(|name| (self.fitness(&name, now), name)).collect();
+        let faulted = together.iter().find(|(fitness, _)| matches!(fitness, Err(Obstacle::Fault(_))));
+        let faulted = faulted.map(|(_, name)| name.clone());
+        let waiting = together.iter().find(|(fitness, _)| matches!(fitness, Err(Obstacle::Wait(_))));
+        let waiting = waiting.map(|(_, name)| name.clone());
+        for (fitness, name) in together {
+            match (fitness, &faulted, &waiting) {
+                (Err(Obstacle::Fault(fault)), _, _) => self.fault(&name, fault, now, outputs),
+                (Ok(_) | Err(Obstacle::Wait(_)), Some(member), _) => {
                     self.fault(&name, Fault::SyncGroup { member: member.clone() }, now, outputs);
                 }
-                (Err(fault), _) => self.fault(&name, fault, now, outputs),
+                (Err(Obstacle::Wait(wait)), None, _) => self.wait(&name, wait, now, outputs),
+                (Ok(source), None, Some(member)) => match self.members[&name].standing {
+                    Standing::Running(_) => self.run(&name, source, now, outputs),
+                    Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => {
+                        self.wait(&name, Wait::SyncGroup { member: member.clone() }, now, outputs);
+                    }
+                },
+                (Ok(source), None, None) => self.run(&name, source, now, outputs),
+            }
+        }
+    }
+
+    /// Returns the address that a virtual router can advertise from, or what keeps it from taking part.
+    fn fitness(&self, name: &RouterName, now: Instant) -> Result<IpAddr, Obstacle> {
+        let source = self.usable_source(name).map_err(Obstacle::Fault)?;
+        if let Some(fault) = self.track_fault(name) {
+            return Err(Obstacle::Fault(fault));
+        }
+        match self.members[name].standing {
+            // What is not known yet takes no role away.
+            Standing::Running(_) => Ok(source),
+            _ if self.inheritance.has(name, now) => Ok(source),
+            Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => {
+                self.track_wait(name).map_or(Ok(source), |wait| Err(Obstacle::Wait(wait)))
             }
         }
     }
@@ -69,6 +94,20 @@ impl Routers {
 
     fn member_mut(&mut self, name: &RouterName) -> &mut Member {
         self.members.get_mut(name).expect("only members take part")
+    }
+
+    fn wait(&mut self, name: &RouterName, wait: Wait, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let member = self.member_mut(name);
+        match &member.standing {
+            Standing::Waiting(standing) if *standing == wait => return,
+            Standing::Faulted(_) => {
+                outputs.push(RoutersOutput::Report(Report::RouterRecovered { router: name.clone() }));
+            }
+            Standing::Idle | Standing::Waiting(_) | Standing::Running(_) => {}
+        }
+        (member.since, member.reason) = (now, wait.to_string());
+        member.standing = Standing::Waiting(wait);
+        self.set_timers(name);
     }
 
     fn fault(&mut self, name: &RouterName, fault: Fault, now: Instant, outputs: &mut Vec<RoutersOutput>) {
@@ -124,7 +163,11 @@ impl Routers {
                 (member.since, member.reason) = (now, "stopped".to_owned());
                 outputs.push(RoutersOutput::Report(Report::RouterStopped { router: name.clone() }));
             }
-            (Standing::Idle, _) | (_, Standing::Running(_) | Standing::Faulted(_)) => {}
+            (Standing::Waiting(_), Standing::Idle) => {
+                (member.since, member.reason) = (now, "stopped".to_owned());
+            }
+            (Standing::Idle, _) | (_, Standing::Running(_) | Standing::Waiting(_) | Standing::Faulted(_)) => {
+            }
         }
         member.standing = standing;
         self.set_timers(name);
@@ -204,7 +247,7 @@ impl Routers {
             Standing::Running(machine) if member.group.is_none() || member.moves_alone() => {
                 machine.next_deadline()
             }
-            Standing::Running(_) | Standing::Idle | Standing::Faulted(_) => None,
+            Standing::Running(_) | Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => None,
         };
         self.timers.set(Timer::Router(name.clone()), own);
         if let Some(group) = member.group.clone() {

@@ -63,6 +63,20 @@ pub enum ProgramError {
     },
 }
 
+impl ProgramError {
+    /// Tells whether there is no such program on this machine.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Unseen { error, .. } => error.kind() == io::ErrorKind::NotFound,
+            Self::NoFile { .. }
+            | Self::NotExecutable { .. }
+            | Self::NotReachable { .. }
+            | Self::WritableByOthers { .. }
+            | Self::NotRootsOwn { .. } => false,
+        }
+    }
+}
+
 /// Looks whether a user can start a program, and whether only those can change it who may.
 pub(super) fn examine(program: &Path, user: &User) -> Result<(), ProgramError> {
     let look = |path: &Path| {

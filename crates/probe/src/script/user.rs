@@ -42,13 +42,18 @@ pub(super) enum Change {
 }
 
 impl User {
-    /// Returns the user of a script.
+    /// Returns the user that a script is to be run as, whoever asks.
+    pub(super) fn wanted(script: &Script) -> Result<Self, UserError> {
+        let name = script.user().map_or(DEFAULT_USER, UserName::as_str);
+        Self::named(name, &fs::read_to_string(USERS).unwrap_or_default())
+    }
+
+    /// Returns the user that this process runs a script as.
     pub(super) fn of(script: &Script) -> Result<Self, UserError> {
         let users = fs::read_to_string(USERS).unwrap_or_default();
         let own = geteuid().as_raw();
         match script.user() {
-            Some(name) if own == 0 => Self::named(name.as_str(), &users),
-            None if own == 0 => Self::named(DEFAULT_USER, &users),
+            _ if own == 0 => Self::wanted(script),
             Some(name) => match Self::named(name.as_str(), &users)? {
                 user if user.uid == own => Ok(Self { change: Change::Needless, ..user }),
                 _ => Err(UserError::NotRoot(name.clone())),

@@ -1,0 +1,185 @@
+//! What else has to be well: an interface, a script, a process, a number in a file.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use lab::wait_until;
+use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
+
+/// At the default interval of a second a Backup of priority 100 waits 610 ms after a release.
+const SLOW_WEB: &str = r#"
+[virtual_router.web]
+interface = "eth0"
+virtual_router_id = 51
+virtual_addresses = ["10.77.0.50/24"]
+track = ["check"]
+"#;
+
+const TRACK: &str = "track = [\"check\"]\n[track.check]\n";
+
+/// A pair in whose folder a file is that any user may read.
+fn idle(config: impl FnOnce(&str) -> String) -> Pair {
+    let pair = Pair::idle("");
+    let folder = pair.folder().path().to_owned();
+    allow(&folder, 0o755);
+    pair.configure(&config(&folder.to_string_lossy()));
+    pair
+}
+
+fn allow(path: &Path, mode: u32) {
+    let allowed = fs::set_permissions(path, PermissionsExt::from_mode(mode));
+    allowed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+fn wait_for_priority(pair: &mut Pair, node: &str, sum: &str) {
+    let daemon = pair.daemon(node);
+    let waited = wait_until(sum, LIMIT, || Ok(daemon.router("web").priority_sum == sum));
+    waited.unwrap_or_else(|error| panic!("{error}: {:?}", daemon.router("web")));
+}
+
+#[test]
+fn an_active_whose_tracked_interface_loses_its_carrier_is_succeeded_without_a_lost_request() {
+    let config = pair(&[SLOW_WEB, "[track.check]\ninterface = \"eth1\""]);
+    let mut pair = Pair::elected(&config, VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    let cut = Instant::now();
+    pair.lab().port("lb1", "eth1").carrier_off().unwrap();
+    pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    pair.daemon("lb1").wait_for("handed_over", &[("peer", "10.77.0.12")], LIMIT);
+    pair.daemon("lb1").wait_for("router_faulted", &[("reason", "track_down")], LIMIT);
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+    let seen = client.stop().unwrap().since(cut);
+    assert_eq!(seen.lost(), 0, "{seen}");
+
+    let status = pair.daemon("lb1").ask(&["status"]).output;
+    assert!(status.contains("track check is down: eth1 is down or has no carrier"), "{status}");
+    pair.lab().port("lb1", "eth1").carrier_on().unwrap();
+    pair.daemon("lb1").wait_for("track_up", &[("track", "check")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn a_script_that_fails_takes_the_role_away_and_says_why() {
+    let mut pair = idle(|folder| {
+        let script =
+            format!("script = [\"/bin/sh\", \"-c\", \"cat {folder}/well\"]\ninterval = \"100ms\"\nfall = 2");
+        pair(&[WEB, TRACK, &script])
+    });
+    let well = pair.folder().write("well", "");
+    allow(&well, 0o644);
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    fs::remove_file(&well).unwrap();
+    let event = pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    assert!(event.field("reason").starts_with("exit code 1: cat: "), "{event}");
+    pair.daemon("lb1").wait_for("router_faulted", &[("reason", "track_down")], LIMIT);
+    let well = pair.folder().write("well", "");
+    allow(&well, 0o644);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn a_script_that_hangs_is_reported_once_killed_with_its_children_and_holds_nothing_up() {
+    let mut pair = idle(|folder| {
+        let text = format!("echo $$ > {folder}/lb1/pids; sleep 1000 & echo $! >> {folder}/lb1/pids; wait");
+        let script = format!(
+            "script = [\"/bin/sh\", \"-c\", \"{text}\"]\ninterval = \"500ms\"\ntimeout = \"200ms\"\nuser = \"root\"\nweight = -60"
+        );
+        pair(&[WEB, TRACK, &script])
+    });
+    pair.start("lb1");
+    pair.daemon("lb1").wait_for("track_timed_out", &[("track", "check")], LIMIT);
+    pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    wait_for_priority(&mut pair, "lb1", "base 150, check -60 = 90");
+    let pids = fs::read_to_string(pair.folder().path().join("lb1/pids")).unwrap();
+    let is_gone = |pid: &str| !Path::new("/proc").join(pid).exists();
+    wait_until("The script's end", LIMIT, || Ok(pids.split_whitespace().all(is_gone))).unwrap();
+    // Several more runs hang meanwhile.
+    let pids = pair.folder().path().join("lb1/pids");
+    let first = fs::read_to_string(&pids).unwrap();
+    let daemon = pair.daemon("lb1");
+    wait_until("another run", LIMIT, || Ok(fs::read_to_string(&pids).is_ok_and(|now| now != first))).unwrap();
+    let told = daemon.events().into_iter().filter(|event| event.is("track_timed_out", &[])).count();
+    assert_eq!(told, 1);
+    daemon.stop(LIMIT);
+    let last = fs::read_to_string(&pids).unwrap();
+    wait_until("The last run's end", LIMIT, || Ok(last.split_whitespace().all(is_gone))).unwrap();
+}
+
+#[test]
+fn the_number_in_a_file_moves_the_role_by_hand() {
+    let mut pair = idle(|folder| {
+        pair(&[WEB, TRACK, &format!("file = \"{folder}/lb1/weight\"\nweight = 10\ninterval = \"50ms\"")])
+    });
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    let file = pair.folder().path().join("lb1/weight");
+    for (text, sum) in [
+        ("-6\n", "base 150, check -60 = 90"),
+        ("nonsense\n", "base 150, check -60 = 90"),
+        ("3\n", "base 150, check +30 = 180"),
+        ("0\n", "base 150"),
+    ] {
+        fs::write(&file, text).unwrap();
+        if text.starts_with('n') {
+            pair.daemon("lb1").wait_for("track_unclear", &[("track", "check")], LIMIT);
+        }
+        wait_for_priority(&mut pair, "lb1", sum);
+    }
+    pair.daemon("lb1").wait_for("priority_changed", &[("from", "150"), ("priority", "90")], LIMIT);
+}
+
+/// A process that ends when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_process_that_ends_takes_the_role_away_and_gives_it_back_when_it_runs_again() {
+    let name = format!("bt-{}", std::process::id());
+    let mut pair = idle(|_| pair(&[WEB, TRACK, &format!("process = \"{name}\"\ninterval = \"100ms\"")]));
+    let program = pair.folder().path().join(&name);
+    symlink("/bin/sleep", &program).unwrap();
+    let start = || {
+        let mut command = Command::new(&program);
+        Running(command.arg("1000").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let running = start();
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    drop(running);
+    let event = pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    assert_eq!(event.field("reason"), "0 of the 1 processes run");
+    pair.wait_for_holders(VIRTUAL, &[]);
+    let running = start();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    drop(running);
+}
+
+#[test]
+fn weights_swap_the_roles_and_swap_them_back() {
+    let mut pair = Pair::elected(&pair(&[WEB, TRACK, "interface = \"eth1\"\nweight = -60"]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    let begin = Instant::now();
+    pair.lab().port("lb1", "eth1").carrier_off().unwrap();
+    wait_for_priority(&mut pair, "lb1", "base 150, check -60 = 90");
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    let status = pair.daemon("lb1").ask(&["status"]).output;
+    assert!(status.contains("base 150, check -60 = 90"), "{status}");
+    pair.lab().port("lb1", "eth1").carrier_on().unwrap();
+    wait_for_priority(&mut pair, "lb1", "base 150");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let seen = client.stop().unwrap().since(begin);
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
