@@ -254,7 +254,7 @@ fn a_reload_that_changes_a_label_replaces_that_address_alone() {
     assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 0);
     pair.daemon("lb1").wait_for("address_taken", &[("address", "10.77.0.51")], LIMIT);
     let shown = pair.machine("lb1").run(&["ip", "-oneline", "address", "show", "label", "eth0:web"]).unwrap();
-    assert!(shown.contains("10.77.0.51/32 scope link eth0:web"), "{shown}");
+    assert!(shown.contains("10.77.0.51/32 scope link dynamic eth0:web"), "{shown}");
     let seen = client.stop().unwrap();
     assert_eq!((seen.lost(), pair.daemon("lb1").transitions().len()), (0, 0), "{seen}");
 }

@@ -1,11 +1,11 @@
 //! No death without heirs: what happens when the daemon, its guard or both die or stand still.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lab::Signal;
 use netns_tests::frames::{self, Checksum};
-use netns_tests::{LIMIT, Pair, VIRTUAL, pair};
+use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, pair};
 
 /// At the default interval of a second a Backup of priority 100 waits 3.6 s, far longer than any restart takes.
 const WEB: &str = r#"
@@ -133,4 +133,56 @@ fn the_last_will_is_the_short_interval_and_then_the_release() {
     let fields = ["vrrp.prio", "vrrp.short_adver_int"];
     let said = frames::decode(&wire, Checksum::MessageOnly, "ip.src == 10.77.0.11 && vrrp", &fields);
     assert_eq!(said[said.len() - 2..], [["150", "1"], ["0", "1"]], "{said:?}");
+}
+
+/// Both families, and leases as short as this interval allows.
+const LEASED: &str = r#"
+[engine]
+address_lease = "3s"
+
+[virtual_router.web]
+interface = "eth0"
+virtual_router_id = 51
+advert_interval = "100ms"
+virtual_addresses = ["10.77.0.50/24"]
+unadvertised_addresses = ["fd77::50/64"]
+"#;
+
+#[test]
+fn when_all_are_dead_the_kernel_takes_the_addresses_away_by_itself() {
+    let mut pair = Pair::elected(&pair(&[LEASED]), VIRTUAL);
+    pair.daemon("lb1").process().kill().unwrap();
+    assert_eq!([VIRTUAL, VIRTUAL_V6].map(|address| pair.holders(address)[0]), ["lb1"; 2]);
+    for address in [VIRTUAL, VIRTUAL_V6] {
+        pair.wait_for_holder(address, "lb2");
+    }
+}
+
+#[test]
+fn an_address_stands_for_longer_than_its_lease_while_the_engine_turns() {
+    let mut pair = Pair::elected(&pair(&[LEASED]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    let begin = Instant::now();
+    pair.look_from_now();
+    let mut shortest = u64::MAX;
+    lab::wait_until("Three leases", LIMIT, || {
+        let left = [VIRTUAL, VIRTUAL_V6].map(|address| lifetime(&pair, address));
+        shortest = left.into_iter().fold(shortest, u64::min);
+        Ok(begin.elapsed() > Duration::from_secs(9))
+    })
+    .unwrap();
+    assert!((1..=2).contains(&shortest), "{shortest}");
+    assert_eq!(pair.daemon("lb1").new_events().iter().map(|event| &event.name).collect::<Vec<_>>(), [""; 0]);
+    let seen = client.stop().unwrap().since(begin);
+    assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+/// For how many seconds the kernel of `lb1` keeps an address.
+#[track_caller]
+fn lifetime(pair: &Pair, address: &str) -> u64 {
+    let shown = pair.machine("lb1").run(&["ip", "address", "show", "to", address]);
+    let text = shown.unwrap_or_else(|error| panic!("{error}"));
+    let lifetime = text.split_whitespace().skip_while(|word| *word != "valid_lft").nth(1);
+    let seconds = lifetime.and_then(|lifetime| lifetime.strip_suffix("sec")?.parse().ok());
+    seconds.unwrap_or_else(|| panic!("{text}"))
 }

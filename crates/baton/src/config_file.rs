@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use node::config::Config;
 use node::name::{GroupName, NodeName, RouterName};
@@ -141,21 +142,25 @@ fn configs(document: &Document, folder: &Path, problems: &Problems) -> Configs {
             groups.entry(group.value.clone()).or_default().insert(router.name.value.clone());
         }
     }
-    let config = |node: &NodeSection| Config {
-        node: node.name.value.clone(),
-        peers: document
-            .nodes
-            .iter()
-            .filter(|other| other.name.value != node.name.value)
-            .map(|other| {
-                (other.name.value.clone(), other.addresses.iter().map(|address| address.value).collect())
-            })
-            .collect(),
-        engine: document.engine.resolve(&node.name.value),
-        virtual_routers: router_rules::resolve(document, node, &authentication, problems),
-        sync_groups: groups.clone(),
-        tracks: track_rules::resolve(document, node, problems),
-        virtual_servers: virtual_servers.clone(),
+    let config = |node: &NodeSection| {
+        let virtual_routers = router_rules::resolve(document, node, &authentication, problems);
+        let routers = virtual_routers.values().map(Arc::as_ref);
+        Config {
+            engine: document.engine.resolve(&node.name.value, routers, problems),
+            node: node.name.value.clone(),
+            peers: document
+                .nodes
+                .iter()
+                .filter(|other| other.name.value != node.name.value)
+                .map(|other| {
+                    (other.name.value.clone(), other.addresses.iter().map(|address| address.value).collect())
+                })
+                .collect(),
+            virtual_routers,
+            sync_groups: groups.clone(),
+            tracks: track_rules::resolve(document, node, problems),
+            virtual_servers: virtual_servers.clone(),
+        }
     };
     let (ours, foreign): (Vec<_>, Vec<_>) =
         document.nodes.iter().partition(|node| node.kind == NodeKind::Baton);

@@ -1,6 +1,7 @@
 //! What the kernel should hold, put together from what two threads know.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use host::reconciler::Reconciler;
 use node::host_state::{Roles, Tables, Wanted};
@@ -33,6 +34,16 @@ impl Desire {
     /// Takes over what the tables of this node's virtual servers hold.
     pub fn set_tables(&self, tables: Arc<Tables>) {
         self.change(|parts| parts.tables = Some(tables));
+    }
+
+    /// Says how long the kernel keeps virtual addresses by itself.
+    pub fn lend(&self, time: Duration) {
+        self.reconciler.lend(time);
+    }
+
+    /// Has the kernel keep for as long again what is wanted and there.
+    pub fn renew(&self) {
+        self.reconciler.renew();
     }
 
     fn change(&self, change: impl FnOnce(&mut Parts)) {

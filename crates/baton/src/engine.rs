@@ -13,7 +13,7 @@ use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
 use monotonic::Instant;
 use node::config::Config;
-use node::legacy::{Legacy, RouterLegacy};
+use node::legacy::Legacy;
 use node::link::LinkEvent;
 use node::name::{RouterName, TrackName};
 use node::punctuality::Punctuality;
@@ -23,17 +23,15 @@ use node::track::{Observation, TrackConfig};
 use node::wall_clock::WallClock;
 use tokio::sync::{mpsc, watch};
 
-use crate::bond::{Beat, Bond, Word};
+use crate::bond::Bond;
 use crate::desire::Desire;
 use crate::journal::Journal;
+use crate::pulse::Pulse;
 use crate::sockets::Sockets;
 use crate::turns::Turns;
 
 /// How old the published status may become while only counters move; a monitor asks every few seconds.
 const STATUS_AGE: Duration = Duration::from_secs(1);
-
-/// How often the guard hears of an engine that has no role; one that has speaks whenever it advertises.
-const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an operator wants of the engine.
 #[derive(Debug)]
@@ -83,19 +81,7 @@ pub struct Engine {
     transmissions: Vec<Transmission>,
     announcements: Vec<Announcement>,
     course: Course,
-    bond: Bond,
-    /// What the guard was told that this engine leaves.
-    left: BTreeMap<RouterName, RouterLegacy>,
-    left_age: Age,
-    beat: Beat,
-    beat_at: Instant,
-}
-
-/// Whether the guard was told everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Age {
-    Fresh,
-    Stale,
+    pulse: Pulse,
 }
 
 /// What the engine is connected to.
@@ -153,6 +139,7 @@ impl Engine {
     ) -> io::Result<Self> {
         let Connections { kernel, commands, desire, journal, status, bond } = connections;
         let now = now();
+        let pulse = Pulse::new(bond, desire.clone(), legacy, config.engine.address_lease, now);
         let mut routers = Routers::new(Arc::clone(&config), now);
         routers.inherit(legacy);
         Ok(Self {
@@ -171,11 +158,7 @@ impl Engine {
             transmissions: Vec::new(),
             announcements: Vec::new(),
             course: Course::Running,
-            bond,
-            left: legacy.virtual_routers.clone(),
-            left_age: Age::Stale,
-            beat: Beat::default(),
-            beat_at: now,
+            pulse,
         })
     }
 
@@ -192,7 +175,8 @@ impl Engine {
         self.desire.set_roles(self.routers.roles());
         self.flush();
         while self.course == Course::Running {
-            let wake_at = self.routers.next_deadline().map_or(self.beat_at, |at| at.min(self.beat_at));
+            let pulse_at = self.pulse.next();
+            let wake_at = self.routers.next_deadline().map_or(pulse_at, |at| at.min(pulse_at));
             self.alarm.set(Some(wake_at))?;
             let wake = self.wait().await?;
             if let Wake::Packets = wake {
@@ -226,9 +210,10 @@ impl Engine {
             Wake::Kernel(KernelEvent::Link(event)) => self.follow_link(event),
             Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(outcome)),
             Wake::Command(EngineCommand::Reload(config)) => {
+                self.pulse.lend(config.engine.address_lease, now());
                 self.turns.follow(Arc::clone(&config), &self.journal);
                 self.handle(RoutersInput::Reload(config));
-                self.left_age = Age::Stale;
+                self.pulse.note();
                 self.sockets.follow(&self.routers, &self.journal);
             }
             Wake::Command(EngineCommand::Pass { routers, until }) => {
@@ -276,7 +261,7 @@ impl Engine {
     fn follow_link(&mut self, event: LinkEvent) {
         self.sockets.follow_link(&event);
         self.handle(RoutersInput::Link(event));
-        self.left_age = Age::Stale;
+        self.pulse.note();
         self.sockets.follow(&self.routers, &self.journal);
     }
 
@@ -291,14 +276,14 @@ impl Engine {
                 RoutersOutput::Send(transmission) => self.transmissions.push(transmission),
                 RoutersOutput::Announce(announcement) => self.announcements.push(announcement),
                 RoutersOutput::RolesChanged => {
-                    self.left_age = Age::Stale;
+                    self.pulse.note();
                     // Who is Active now says so before the kernel is asked for anything.
                     self.send();
                     self.desire.set_roles(self.routers.roles());
                     self.publish_at = Instant::START;
                 }
                 RoutersOutput::Report(report) => {
-                    self.left_age = Age::Stale;
+                    self.pulse.note();
                     self.journal.tell(report);
                     self.sockets.follow_successions(&self.routers, &self.journal);
                     self.publish_at = Instant::START;
@@ -311,13 +296,12 @@ impl Engine {
     /// What became due in one turn goes out together.
     fn flush(&mut self) {
         if !self.transmissions.is_empty() && self.routers.dates_its_legacy() {
-            self.left_age = Age::Stale;
+            self.pulse.note();
         }
         self.send();
         self.announce();
-        self.leave();
         let now = now();
-        self.give_sign(now);
+        self.pulse.beat(&self.routers, now);
         if now >= self.publish_at {
             self.publish_at = now + STATUS_AGE;
             self.status.send_replace(Arc::new(EngineStatus {
@@ -325,29 +309,6 @@ impl Engine {
                 punctuality: self.turns.punctuality().clone(),
                 granted: self.turns.granted().clone(),
             }));
-        }
-    }
-
-    /// Tells the guard what would be left if this process died now, as far as that is news.
-    fn leave(&mut self) {
-        if std::mem::replace(&mut self.left_age, Age::Fresh) == Age::Fresh {
-            return;
-        }
-        let leaves = self.routers.legacy();
-        let gone = self.left.keys().filter(|name| !leaves.contains_key(*name));
-        let news = leaves.iter().filter(|(name, legacy)| self.left.get(*name) != Some(*legacy));
-        let words = gone.map(|name| Word::router(name, None));
-        self.bond.tell(words.chain(news.map(|(name, legacy)| Word::router(name, Some(legacy)))));
-        self.left = leaves;
-    }
-
-    /// Tells the guard that the engine lives, and by when it will have advertised again.
-    fn give_sign(&mut self, now: Instant) {
-        let beat = Beat::new(self.routers.speak_by(), self.routers.silence_limit());
-        if beat != self.beat || now >= self.beat_at {
-            self.bond.tell([Word::Beat(beat)]);
-            self.beat = beat;
-            self.beat_at = now + BEAT_INTERVAL;
         }
     }
 

@@ -17,6 +17,7 @@ mod guard;
 mod journal;
 mod log;
 mod passing;
+mod pulse;
 mod rehearse;
 mod run;
 mod sockets;

@@ -4,16 +4,17 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use node::config::{InterfaceAddress, Scope};
 use node::name::InterfaceName;
 use rtnetlink::AddressMessageBuilder;
-use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use thiserror::Error;
 
 use crate::record::{OWNERSHIP_TAG, Record};
@@ -66,6 +67,7 @@ pub(crate) async fn take(
     netlink: &mut RouteNetlink,
     record: &Record,
     wanted: &InterfaceAddress,
+    lease: Lease,
 ) -> Result<(), AddressError> {
     let Some((index, interface)) = netlink.interfaces().find(&wanted.interface) else {
         return Err(AddressError::NoInterface(wanted.clone()));
@@ -79,7 +81,7 @@ pub(crate) async fn take(
         return Ok(());
     }
     // Without NLM_F_EXCL the kernel would put our tag on an address that somebody else adds at this moment.
-    let add = RouteNetlinkMessage::NewAddress(message(index, wanted));
+    let add = RouteNetlinkMessage::NewAddress(lent(message(index, wanted), lease));
     match netlink.change(add.clone(), NLM_F_CREATE | NLM_F_EXCL).await {
         Ok(()) => {
             // Of an IPv6 address the kernel tells a little later.
@@ -91,6 +93,22 @@ pub(crate) async fn take(
         }
         Err(error) => Err(AddressError::new(wanted, error)),
     }
+}
+
+/// Has the kernel keep one of Baton's own addresses for another lease; one that is gone stays so.
+pub(crate) async fn renew(
+    netlink: &mut RouteNetlink,
+    record: &Record,
+    own: &InterfaceAddress,
+    lease: Lease,
+) -> Result<(), AddressError> {
+    let Some((index, interface)) = netlink.interfaces().find(&own.interface) else { return Ok(()) };
+    // To an address of somebody else's this would give a lease and our tag.
+    if interface.own(own, record).is_none() {
+        return Ok(());
+    }
+    let renewed = RouteNetlinkMessage::NewAddress(lent(message(index, own), lease));
+    netlink.change(renewed, NLM_F_REPLACE).await.map_err(|error| AddressError::new(own, error))
 }
 
 /// Takes one of Baton's own addresses from its interface; that it is gone already is as good.
@@ -146,14 +164,34 @@ fn message(index: u32, address: &InterfaceAddress) -> AddressMessage {
                 AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, prefix_length).build();
             // No wait for duplicate address detection: the former Active may hold the address a little longer.
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-            // Never preferred, so that connections of this node do not come from an address that may leave.
-            let mut lifetimes = CacheInfo::default();
-            (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (0, FOREVER);
-            message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
             message
         }
     };
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(OWNERSHIP_TAG)));
+    message
+}
+
+/// How long the kernel keeps an address by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Lease {
+    /// For as long as nobody removes it.
+    #[default]
+    Endless,
+    /// For so long after it was taken or renewed last; whole seconds count.
+    Ending(Duration),
+}
+
+/// Limits the time of an address.
+fn lent(mut message: AddressMessage, lease: Lease) -> AddressMessage {
+    let valid = match lease {
+        Lease::Endless => FOREVER,
+        Lease::Ending(time) => u32::try_from(time.as_secs()).unwrap_or(FOREVER),
+    };
+    let mut lifetimes = CacheInfo::default();
+    // IPv6: never preferred, so that connections of this node do not come from an address that may leave.
+    let preferred = if message.header.family == AddressFamily::Inet6 { 0 } else { valid };
+    (lifetimes.ifa_preferred, lifetimes.ifa_valid) = (preferred, valid);
+    message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
     message
 }
 

@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use virtual_server::service::ServiceKey;
 
-use crate::address;
+use crate::address::{self, Lease};
 use crate::record::Record;
 pub use crate::record::RecordError;
 pub use crate::route_netlink::RequestError;
@@ -68,7 +68,15 @@ pub enum KernelEvent {
 #[derive(Debug)]
 pub struct Reconciler {
     wanted: watch::Sender<Option<Arc<Wanted>>>,
+    leases: watch::Sender<Leases>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// How long addresses are kept, and how often that was renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Leases {
+    lease: Lease,
+    renewals: u64,
 }
 
 /// A reconciler that has looked around.
@@ -104,12 +112,13 @@ impl Reconciler {
     pub fn start(record: &Path) -> Result<Started, ReconcilerError> {
         let record = Record::open(record)?;
         let (wanted, wishes) = watch::channel(None);
+        let (leases, renewals) = watch::channel(Leases::default());
         let (outlet, events) = mpsc::channel(EVENT_LIMIT);
         let (started, found) = std::sync::mpsc::sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new().name("reconciler".to_owned()).spawn(move || {
             runtime.block_on(async {
-                match Worker::new(record, wishes, outlet).await {
+                match Worker::new(record, wishes, renewals, outlet).await {
                     Ok((worker, links)) => {
                         // Nobody waits for it when the caller is gone, and then nothing is ever wanted either.
                         let _ = started.send(Ok(links));
@@ -121,7 +130,7 @@ impl Reconciler {
                 }
             });
         })?;
-        let reconciler = Self { wanted, thread: Some(thread) };
+        let reconciler = Self { wanted, leases, thread: Some(thread) };
         let links = found.recv().expect("the thread answers before it ends")?;
         Ok(Started { reconciler, links, events })
     }
@@ -129,6 +138,17 @@ impl Reconciler {
     /// Says what the kernel should hold from now on.
     pub fn want(&self, wanted: Arc<Wanted>) {
         self.wanted.send_replace(Some(wanted));
+    }
+
+    /// Says how long the kernel keeps addresses by itself that are taken or renewed from now on; without end before that
+    /// is said. Whole seconds count.
+    pub fn lend(&self, time: Duration) {
+        self.leases.send_modify(|leases| leases.lease = Lease::Ending(time));
+    }
+
+    /// Has the kernel keep what is wanted and there for another lease.
+    pub fn renew(&self) {
+        self.leases.send_modify(|leases| leases.renewals += 1);
     }
 }
 

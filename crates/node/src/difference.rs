@@ -145,7 +145,7 @@ fn time(time: &Duration) -> String {
 }
 
 fn engine(old: &EngineConfig, new: &EngineConfig) -> impl Iterator<Item = String> {
-    let EngineConfig { realtime_priority, memory, processors, announcement_rate } = old;
+    let EngineConfig { realtime_priority, memory, processors, announcement_rate, address_lease } = old;
     let priority = |it: &Option<_>| optional(it.as_ref(), plain);
     let is_locked = |memory: &Memory| matches!(memory, Memory::Locked).to_string();
     [
@@ -155,6 +155,7 @@ fn engine(old: &EngineConfig, new: &EngineConfig) -> impl Iterator<Item = String
             if it.is_empty() { "all".to_owned() } else { list(it) }
         }),
         changed("engine", "announcement_rate", announcement_rate, &new.announcement_rate, plain),
+        changed("engine", "address_lease", address_lease, &new.address_lease, time),
     ]
     .into_iter()
     .flatten()

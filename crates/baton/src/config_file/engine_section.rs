@@ -1,15 +1,18 @@
 //! `[engine]`: how the thread of the virtual routers gets its turn.
 
-use node::config::{AnnouncementRate, EngineConfig, Memory, RealtimePriority};
+use std::time::Duration;
+
+use node::config::{AnnouncementRate, EngineConfig, Memory, RealtimePriority, VirtualRouterConfig};
 use node::name::NodeName;
+use vrrp::Priority;
 
 use super::field::Field;
-use super::problem::At;
+use super::problem::{At, Problem, Problems};
 use super::section::Section;
 
 /// Every key of the engine.
 pub(super) const KEYS: &[&str] =
-    &["announcement_rate", "lock_memory", "node", "processors", "realtime_priority"];
+    &["address_lease", "announcement_rate", "lock_memory", "node", "processors", "realtime_priority"];
 
 /// Every key of `[engine.node.NODE]`: what may differ on a node.
 pub(super) const NODE_KEYS: &[&str] =
@@ -18,10 +21,18 @@ pub(super) const NODE_KEYS: &[&str] =
 /// The highest number of a processor: what the kernel's calls take without asking it for more.
 const PROCESSOR_LIMIT: u32 = 1023;
 
+/// The longest lease; whoever dies leaves its addresses for so long.
+const LEASE_LIMIT: Duration = Duration::from_hours(1);
+
+/// How much longer than the others wait a lease has to be at least: it must not end under an engine that is only slow,
+/// and the kernel counts it in seconds.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
 /// How the thread gets its turn.
 #[derive(Debug, Default)]
 pub(super) struct EngineSection {
     settings: Settings,
+    address_lease: Option<At<Duration>>,
     /// What differs on a node.
     pub(super) overrides: Vec<(At<NodeName>, Settings)>,
 }
@@ -53,19 +64,58 @@ impl EngineSection {
         });
         Some(Self {
             settings: Settings::read(&section),
+            address_lease: section.optional("address_lease", |field| lease(&field)),
             overrides: overrides.into_iter().flatten().collect(),
         })
     }
 
-    /// Returns what holds on a node.
-    pub(super) fn resolve(&self, node: &NodeName) -> EngineConfig {
+    /// Returns what holds on a node with these virtual routers.
+    pub(super) fn resolve<'a>(
+        &self,
+        node: &NodeName,
+        routers: impl Iterator<Item = &'a VirtualRouterConfig>,
+        problems: &Problems,
+    ) -> EngineConfig {
         let mut config = EngineConfig::default();
         self.settings.apply_to(&mut config);
         if let Some((_, settings)) = self.overrides.iter().find(|(name, _)| name.value == *node) {
             settings.apply_to(&mut config);
         }
+        let wait =
+            |router: &VirtualRouterConfig| router.interval.active_down(router.version, Priority::LOWEST);
+        let least = shortest_lease(routers.map(wait).max().unwrap_or_default());
+        match &self.address_lease {
+            Some(written) if written.value < least => {
+                let title = "`address_lease` ends before others may take over";
+                let problem = Problem::at(written.span, title)
+                    .label(format!("{} s at least", least.as_secs()))
+                    .help(format!(
+                        "the longest wait of a Backup and two seconds: address_lease = \"{}s\"",
+                        least.as_secs()
+                    ));
+                problems.report_on(node, problem);
+            }
+            Some(written) => config.address_lease = written.value,
+            None => config.address_lease = config.address_lease.max(least),
+        }
         config
     }
+}
+
+/// Returns the shortest lease, in whole seconds, where a Backup waits no longer than this.
+fn shortest_lease(wait: Duration) -> Duration {
+    let least = wait + LEASE_MARGIN;
+    Duration::from_secs(least.as_secs() + u64::from(least.subsec_nanos() > 0))
+}
+
+fn lease(field: &Field<'_>) -> Option<Duration> {
+    let time = field.duration(LEASE_MARGIN..=LEASE_LIMIT)?;
+    if time.subsec_nanos() != 0 {
+        let problem = field.problem("The kernel counts leases in whole seconds").label("not whole seconds");
+        field.report(problem.help(format!("for example: address_lease = \"{}s\"", time.as_secs() + 1)));
+        return None;
+    }
+    Some(time)
 }
 
 impl Settings {

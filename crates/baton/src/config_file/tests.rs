@@ -149,6 +149,19 @@ fn the_engine_may_be_another_on_a_node() {
     assert_eq!(engine("lb2"), EngineConfig { realtime_priority: None, ..usual });
 }
 
+#[test]
+fn a_lease_lasts_longer_than_a_backup_waits_unless_it_is_written_down() {
+    let lease = |interval: &str, engine: &str| {
+        let router =
+            router(&format!("advert_interval = \"{interval}\"\nvirtual_addresses = [\"10.77.0.50/24\"]"));
+        resolve(&parse(&format!("{router}{engine}")), "lb1").engine.address_lease
+    };
+    assert_eq!(lease("1s", ""), Duration::from_secs(10));
+    // 3 × 5 s, 4.98 s of skew time and 2 s, in whole seconds.
+    assert_eq!(lease("5s", ""), Duration::from_secs(22));
+    assert_eq!(lease("1s", "[engine]\naddress_lease = \"6s\""), Duration::from_secs(6));
+}
+
 fn router(keys: &str) -> String {
     format!("{TWO_NODES}\n[virtual_router.web]\ninterface = \"eth0\"\nvirtual_router_id = 51\n{keys}\n")
 }

@@ -10,7 +10,7 @@ use node::reconciliation::{Reconciliation, RefusalKind};
 use tokio::time::Instant;
 
 use super::refusals::Refusals;
-use crate::address::{self, AddressError};
+use crate::address::{self, AddressError, Lease};
 use crate::clock::now;
 use crate::link::Interfaces;
 use crate::record::Record;
@@ -21,9 +21,41 @@ use crate::route_netlink::RouteNetlink;
 pub(super) struct Addresses {
     told: BTreeSet<InterfaceAddress>,
     fights: Fights,
+    lease: Lease,
+    /// Those whose lease is to be renewed.
+    due: BTreeSet<InterfaceAddress>,
 }
 
 impl Addresses {
+    /// Has addresses that are taken from now on kept for so long.
+    pub(super) fn lend(&mut self, lease: Lease) {
+        self.lease = lease;
+    }
+
+    /// Has the leases of these renewed.
+    pub(super) fn hold(&mut self, addresses: BTreeSet<InterfaceAddress>) {
+        self.due = addresses;
+    }
+
+    /// Tells whether leases are to be renewed.
+    pub(super) fn are_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Renews leases until all are or something is more urgent.
+    pub(super) async fn renew(
+        &mut self,
+        netlink: &mut RouteNetlink,
+        record: &Record,
+        is_interrupted: impl Fn() -> bool,
+    ) {
+        while !is_interrupted() {
+            let Some(address) = self.due.pop_first() else { return };
+            // What fails now is tried again long before the lease ends.
+            let _ = address::renew(netlink, record, &address, self.lease).await;
+        }
+    }
+
     /// Tells whether a change may be made now: an address that somebody removes again and again has to wait.
     pub(super) fn is_due(&mut self, change: &Change, interfaces: &Interfaces) -> bool {
         match change {
@@ -62,7 +94,7 @@ impl Addresses {
         for change in changes {
             let done = match change {
                 Change::TakeAddress(wanted) => {
-                    let done = address::take(netlink, record, wanted).await;
+                    let done = address::take(netlink, record, wanted, self.lease).await;
                     // It was there, as had been told, and nobody but others can have removed it.
                     if done.is_ok() && self.told.remove(wanted) {
                         self.fights.note_put_back(wanted);

@@ -1,6 +1,7 @@
 //! The reconciler's thread: look, plan, apply a piece, tell, look again whether something newer is wanted.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::addresses::Addresses;
 use super::refusals::Refusals;
 use super::services::{Additions, Services, added_service, service_of};
-use super::{KernelEvent, ReconcilerError};
+use super::{KernelEvent, Leases, ReconcilerError};
 use crate::ipvs::CHUNK_LIMIT;
 use crate::record::Record;
 use crate::route_netlink::RouteNetlink;
@@ -34,6 +35,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Worker {
     record: Record,
     wishes: watch::Receiver<Option<Arc<Wanted>>>,
+    leases: watch::Receiver<Leases>,
     outlet: mpsc::Sender<KernelEvent>,
     netlink: RouteNetlink,
     addresses: Addresses,
@@ -41,6 +43,8 @@ pub(super) struct Worker {
     refusals: Refusals,
     audit_at: Instant,
     agreement: Agreement,
+    /// How often leases were renewed.
+    renewals: u64,
 }
 
 /// Why there is work.
@@ -66,6 +70,7 @@ impl Worker {
     pub(super) async fn new(
         record: Record,
         wishes: watch::Receiver<Option<Arc<Wanted>>>,
+        leases: watch::Receiver<Leases>,
         outlet: mpsc::Sender<KernelEvent>,
     ) -> Result<(Self, Vec<LinkEvent>), ReconcilerError> {
         let mut netlink = RouteNetlink::open().await?;
@@ -73,6 +78,7 @@ impl Worker {
         let worker = Self {
             record,
             wishes,
+            leases,
             outlet,
             netlink,
             addresses: Addresses::default(),
@@ -80,6 +86,7 @@ impl Worker {
             refusals: Refusals::default(),
             audit_at: Instant::now() + AUDIT_INTERVAL,
             agreement: Agreement::Pending,
+            renewals: 0,
         };
         Ok((worker, links))
     }
@@ -103,8 +110,13 @@ impl Worker {
                     self.refusals.hurry_addresses(Instant::now());
                     outcome = changed;
                 }
+                changed = self.leases.changed() => if changed.is_err() {
+                    return;
+                },
+                () = ready(()), if self.addresses.are_due() => {}
                 () = sleep_until(wake_at) => {}
             }
+            self.follow_leases();
             if self.audit_at <= Instant::now() {
                 outcome = outcome.and(self.netlink.observe().await);
                 self.services.audit();
@@ -125,7 +137,21 @@ impl Worker {
                     Round::Abandoned => return,
                 }
             }
+            let Self { addresses, netlink, record, wishes, .. } = &mut self;
+            addresses.renew(netlink, record, || wishes.has_changed().unwrap_or(true)).await;
         }
+    }
+
+    fn follow_leases(&mut self) {
+        let Leases { lease, renewals } = *self.leases.borrow_and_update();
+        self.addresses.lend(lease);
+        if renewals == self.renewals {
+            return;
+        }
+        self.renewals = renewals;
+        let wanted = self.wishes.borrow().as_ref().map(|wanted| wanted.state().addresses).unwrap_or_default();
+        let own = self.netlink.interfaces().own_addresses(&self.record);
+        self.addresses.hold(own.intersection(&wanted).cloned().collect());
     }
 
     async fn tell_links(&mut self) -> Round {

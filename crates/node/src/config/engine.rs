@@ -16,6 +16,9 @@ pub struct EngineConfig {
     pub processors: BTreeSet<u16>,
     /// How fast it announces addresses where there are many.
     pub announcement_rate: AnnouncementRate,
+    /// How long the kernel keeps virtual addresses that the engine does not renew, in whole seconds; it renews them after
+    /// each third of it.
+    pub address_lease: Duration,
 }
 
 impl Default for EngineConfig {
@@ -25,6 +28,7 @@ impl Default for EngineConfig {
             memory: Memory::Locked,
             processors: BTreeSet::new(),
             announcement_rate: AnnouncementRate::default(),
+            address_lease: Duration::from_secs(10),
         }
     }
 }

@@ -110,6 +110,7 @@ fn each_change_is_told_by_its_key() {
         memory: Memory::Swappable,
         processors: [2, 3].into(),
         announcement_rate: AnnouncementRate::new(500).unwrap(),
+        address_lease: Duration::from_secs(20),
     };
     assert_eq!(
         differences(&config(), &new),
@@ -118,6 +119,7 @@ fn each_change_is_told_by_its_key() {
             "engine: lock_memory true -> false",
             "engine: processors all -> 2, 3",
             "engine: announcement_rate 10000 -> 500",
+            "engine: address_lease 10s -> 20s",
             "node lb3 added",
             "virtual_router web: priority 150 -> 120",
             "virtual_router web: advert_interval 1s -> 100ms",
