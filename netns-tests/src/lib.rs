@@ -8,12 +8,15 @@
 
 mod binary;
 mod daemon;
+pub mod dialect;
 mod event;
 mod folder;
 pub mod frames;
+pub mod frr;
 pub mod keepalived;
 pub mod packet;
 mod pair;
+pub mod peer;
 mod status;
 
 pub use binary::baton;

@@ -87,6 +87,12 @@ pub struct RouterStatus {
     pub dual_active: u64,
     /// Advertisements of another virtual router with its number.
     pub vrid_conflicts: u64,
+    /// The routes that move with it.
+    pub routes: Vec<String>,
+    /// The rules that move with it.
+    pub rules: Vec<String>,
+    /// How often a route or rule was put back that somebody else had removed.
+    pub routing_restored: u64,
 }
 
 /// One track.

@@ -6,7 +6,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use lab::wait_until;
-use netns_tests::keepalived::{Dialect, Keepalived, Preferred, Transport, Version};
+use netns_tests::dialect::{Dialect, Preferred, Transport, Version};
+use netns_tests::keepalived::Keepalived;
 use netns_tests::packet::{Eavesdropper, Packet, Stranger};
 use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
 
@@ -147,10 +148,10 @@ const VERSION_2: Dialect = Dialect { version: Version::V2, transport: Transport:
 #[test]
 fn keepalived_and_baton_believe_each_other_by_the_same_simple_text() {
     let text = |text: &str| format!("authentication.simple_text = \"{text}\"\n");
-    let config = VERSION_2.baton(Preferred::Keepalived);
+    let config = VERSION_2.baton(Preferred::Peer);
     let mut pair = Pair::idle(&(config.clone() + &text("s3cret")));
     let start =
-        |pair: &Pair| Keepalived::start_with(pair.machine("lb2"), VERSION_2, Preferred::Keepalived, PASSWORD);
+        |pair: &Pair| Keepalived::start_with(pair.machine("lb2"), VERSION_2, Preferred::Peer, PASSWORD);
     let mut keepalived = start(&pair);
     keepalived.wait_for("Entering MASTER STATE");
     pair.start("lb1");
@@ -177,10 +178,10 @@ fn a_permissive_node_hears_a_keepalived_that_does_not_sign_and_says_so() {
     let config = |mode: &str| {
         let keys =
             format!("[virtual_router.web.authentication]\nmode = \"{mode}\"\nkeys = {{ 1 = \"old.key\" }}\n");
-        dialect.baton(Preferred::Keepalived) + &keys
+        dialect.baton(Preferred::Peer) + &keys
     };
     let mut pair = idle(&config("permissive"));
-    let mut keepalived = Keepalived::start(pair.machine("lb2"), dialect, Preferred::Keepalived);
+    let mut keepalived = Keepalived::start(pair.machine("lb2"), dialect, Preferred::Peer);
     keepalived.wait_for("Entering MASTER STATE");
     pair.start("lb1");
     pair.daemon("lb1").wait_for("unauthenticated_accepted", &[("peer", "10.77.0.12")], LIMIT);
@@ -194,7 +195,7 @@ fn a_permissive_node_hears_a_keepalived_that_does_not_sign_and_says_so() {
     assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 0);
     keepalived.stop();
     pair.wait_for_holder(VIRTUAL, "lb1");
-    let mut keepalived = Keepalived::start(pair.machine("lb2"), dialect, Preferred::Keepalived);
+    let mut keepalived = Keepalived::start(pair.machine("lb2"), dialect, Preferred::Peer);
     keepalived.wait_for("received lower priority");
     pair.wait_for_holder(VIRTUAL, "lb2");
 }

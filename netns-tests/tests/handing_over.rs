@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use lab::Topology;
-use netns_tests::keepalived::{Dialect, Keepalived, Preferred, Transport, Version};
+use netns_tests::dialect::{Dialect, Preferred, Transport, Version};
+use netns_tests::keepalived::Keepalived;
 use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, pair};
 
 /// At the default interval of a second a Backup of priority 100 waits 610 ms after a release.

@@ -289,6 +289,8 @@ impl Site {
             authentication: Authentication::None,
             addresses: self.virtual_addresses(node, router),
             unadvertised: self.gateway(router).into_iter().collect(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             announcements: Announcements {
                 burst: BURST,
                 repeat_after: self.repeat_after(),

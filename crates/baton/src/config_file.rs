@@ -38,6 +38,7 @@ mod problem;
 mod programs;
 mod router_rules;
 mod router_section;
+mod routing_section;
 mod section;
 mod server_rules;
 mod server_section;

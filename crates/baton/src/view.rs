@@ -51,6 +51,8 @@ pub struct RouterView {
     pub virtual_router_id: u8,
     pub sync_group: Option<String>,
     pub addresses: Vec<String>,
+    pub routes: Vec<String>,
+    pub rules: Vec<String>,
     pub advertisements_sent: u64,
     pub advertisements_received: u64,
     /// Of these, how many carried no proof and were accepted because the mode is not to enforce one.
@@ -65,6 +67,7 @@ pub struct RouterView {
     pub dual_active: u64,
     /// Advertisements of another virtual router with its number.
     pub vrid_conflicts: u64,
+    pub routing_restored: u64,
     /// Set while it prefers other nodes after it was passed on.
     pub away: Option<AwayView>,
     /// The last planned hand-over.
@@ -222,6 +225,8 @@ impl RouterView {
             virtual_router_id: router.vrid.get(),
             sync_group: router.sync_group.as_ref().map(ToString::to_string),
             addresses: router.addresses.iter().map(ToString::to_string).collect(),
+            routes: router.routes.iter().map(ToString::to_string).collect(),
+            rules: router.rules.iter().map(ToString::to_string).collect(),
             advertisements_sent: router.counters.advertisements_sent,
             advertisements_received: router.counters.advertisements_received,
             unauthenticated: router.counters.unauthenticated,
@@ -231,6 +236,7 @@ impl RouterView {
             address_fights: router.counters.address_fights,
             dual_active: router.counters.dual_active,
             vrid_conflicts: router.counters.vrid_conflicts,
+            routing_restored: router.counters.routing_restored,
             away: router.away.map(|away| AwayView { until: away.until.map(|until| calendar.time(until)) }),
             hand_over: router.hand_over.map(|hand_over| HandOverView::new(hand_over, calendar)),
             rival: router.rival.map(|Rival { peer, priority, since, last_heard: _ }| RivalView {

@@ -126,6 +126,11 @@ impl Interfaces {
         Some((*index, interface))
     }
 
+    /// Returns the name of the interface of this index.
+    pub(crate) fn name(&self, index: u32) -> Option<InterfaceName> {
+        self.by_index.get(&index).map(|interface| interface.name.clone())
+    }
+
     /// Returns every address that is Baton's own.
     pub(crate) fn own_addresses(&self, record: &Record) -> BTreeSet<InterfaceAddress> {
         let mut own = BTreeSet::new();

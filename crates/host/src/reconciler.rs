@@ -6,6 +6,7 @@
 mod addresses;
 mod connection;
 mod refusals;
+mod routing;
 mod services;
 mod worker;
 
@@ -18,7 +19,9 @@ use std::{fs, io, mem};
 use node::config::InterfaceAddress;
 use node::host_state::Wanted;
 use node::link::LinkEvent;
+use node::plan::Change;
 use node::reconciliation::{Agreement, Reconciliation, Refusal};
+use node::routing::{VirtualRoute, VirtualRule};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use virtual_server::service::ServiceKey;
@@ -28,6 +31,8 @@ use crate::record::Record;
 pub use crate::record::RecordError;
 pub use crate::route_netlink::RequestError;
 use crate::route_netlink::RouteNetlink;
+use crate::routing::Routing;
+use crate::{route, rule};
 use worker::Worker;
 
 /// How many events may wait for the engine; the reconciler then waits for it, never the other way round.
@@ -95,6 +100,10 @@ pub struct Started {
 pub struct Cleaned {
     /// The virtual addresses.
     pub addresses: Vec<InterfaceAddress>,
+    /// The virtual routes.
+    pub routes: Vec<VirtualRoute>,
+    /// The virtual rules.
+    pub rules: Vec<VirtualRule>,
     /// The IPVS services that were on record.
     pub services: Vec<ServiceKey>,
     /// What the kernel did not remove.
@@ -163,7 +172,8 @@ impl Drop for Reconciler {
     }
 }
 
-/// Removes every virtual address that is Baton's own from the kernel, at once and nothing else, and tells which.
+/// Removes every virtual address that is Baton's own from the kernel at once and tells which; then the routes and rules,
+/// and nothing else.
 ///
 /// Has to be called inside a tokio runtime. The record is only read, so that a full disk is no hindrance.
 ///
@@ -177,6 +187,14 @@ pub async fn leave_addresses(record: &Path) -> Result<Vec<InterfaceAddress>, Rec
         if address::leave(&mut netlink, &record, &own).await.is_ok() {
             left.push(own);
         }
+    }
+    // What is still there of these attracts nobody's traffic; the next daemon removes what stays.
+    let Routing { routes, rules } = netlink.routing().clone();
+    for rule in rules {
+        let _ = rule::leave(&mut netlink, &rule).await;
+    }
+    for route in routes.iter().rev() {
+        let _ = route::leave(&mut netlink, route).await;
     }
     Ok(left)
 }
@@ -197,6 +215,13 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
         while let Some(event) = events.recv().await {
             let KernelEvent::Reconciled(outcome) = event else { continue };
             cleaned.addresses.extend(outcome.left);
+            for change in outcome.rerouted {
+                if let Change::LeaveRoute(route) = change {
+                    cleaned.routes.push(route);
+                } else if let Change::LeaveRule(rule) = change {
+                    cleaned.rules.push(rule);
+                }
+            }
             let is_refused = !outcome.refused.is_empty();
             cleaned.refused.extend(outcome.refused);
             if is_refused || outcome.agreement == Agreement::Settled {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::{AsyncSocket, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup};
@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::link::Interfaces;
+use crate::routing::Routing;
+use crate::{route, rule};
 
 /// What the kernel queues of notifications, in bytes; enough for thousands of changes between two turns of the
 /// reconciler. When it overflows everything is asked for anew.
@@ -52,6 +54,18 @@ pub(crate) struct RouteNetlink {
     connection: JoinHandle<()>,
     interfaces: Interfaces,
     completeness: Completeness,
+    attention: Attention,
+    routing: Routing,
+    routing_completeness: Completeness,
+}
+
+/// What the kernel is asked to tell by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attention {
+    /// Interfaces and addresses: a router that speaks BGP changes routes all day long.
+    Addresses,
+    /// Routes and rules too.
+    Routing,
 }
 
 /// Whether everything that the kernel told was heard.
@@ -61,34 +75,68 @@ enum Completeness {
     Lacking,
 }
 
+/// Whether what the kernel tells can be of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Own,
+    Foreign,
+}
+
 impl RouteNetlink {
     /// Opens the connection, subscribes and asks for everything.
     ///
     /// Has to be called inside a tokio runtime, whose reactor and scheduler then serve the connection.
     pub(crate) async fn open() -> Result<Self, RequestError> {
-        Self::open_with(Interfaces::default()).await
+        Self::open_with(Interfaces::default(), Attention::Addresses).await
     }
 
     /// Opens the connection anew, and asks for everything.
     pub(crate) async fn reopen(&mut self) -> Result<(), RequestError> {
-        *self = Self::open_with(self.interfaces.clone()).await?;
+        *self = Self::open_with(self.interfaces.clone(), self.attention).await?;
         Ok(())
     }
 
-    async fn open_with(interfaces: Interfaces) -> Result<Self, RequestError> {
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+    /// Has the kernel tell of routes and rules too from now on.
+    pub(crate) async fn attend_to_routing(&mut self) -> Result<(), RequestError> {
+        if self.attention == Attention::Addresses {
+            *self = Self::open_with(self.interfaces.clone(), Attention::Routing).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_with(interfaces: Interfaces, attention: Attention) -> Result<Self, RequestError> {
+        let addresses = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let routing = [
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
+            MulticastGroup::Ipv4Rule,
+            MulticastGroup::Ipv6Rule,
+        ];
+        let groups = match attention {
+            Attention::Addresses => addresses.to_vec(),
+            Attention::Routing => [&addresses[..], &routing[..]].concat(),
+        };
         let (mut connection, handle, notifications) =
             rtnetlink::new_multicast_connection(&groups).map_err(RequestError::Refused)?;
         // Without CAP_NET_ADMIN the system's own limit has to do.
         let _ = set_socket_recv_buffer_size_force(connection.socket_mut().socket_mut(), RECEIVE_BUFFER_BYTES);
+        // Without it, a kernel before 4.20, the answer to a question for some routes is all of them.
+        let _ = connection.socket_mut().socket_mut().set_netlink_get_strict_chk(true);
         let mut opened = Self {
             handle,
             notifications: notifications.boxed(),
             connection: tokio::spawn(connection),
             interfaces,
             completeness: Completeness::Lacking,
+            attention,
+            routing: Routing::default(),
+            routing_completeness: Completeness::Lacking,
         };
         opened.observe().await?;
+        if attention == Attention::Addresses {
+            // What a dead process has left behind.
+            opened.observe_routing().await?;
+        }
         Ok(opened)
     }
 
@@ -100,6 +148,42 @@ impl RouteNetlink {
     /// Returns the same, to ask for events.
     pub(crate) fn interfaces_mut(&mut self) -> &mut Interfaces {
         &mut self.interfaces
+    }
+
+    /// Returns the routes and rules that are Baton's own.
+    pub(crate) fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    /// Returns the same, to say what has become of them.
+    pub(crate) fn routing_mut(&mut self) -> &mut Routing {
+        &mut self.routing
+    }
+
+    /// Asks for the routes and rules anew.
+    pub(crate) async fn observe_routing(&mut self) -> Result<(), RequestError> {
+        self.routing_completeness = Completeness::Complete;
+        let families = [AddressFamily::Inet, AddressFamily::Inet6];
+        let questions = families.map(route::question).into_iter().chain(families.map(rule::question));
+        let mut routing = Routing::default();
+        for question in questions {
+            match self.request(question, NLM_F_DUMP).await {
+                Ok(answers) => {
+                    for answer in answers {
+                        routing.apply(&answer, |index| self.interfaces.name(index));
+                    }
+                }
+                // A kernel without a family has no routes of it.
+                Err(RequestError::Refused(error))
+                    if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP)) => {}
+                Err(error) => {
+                    self.routing_completeness = Completeness::Lacking;
+                    return Err(error);
+                }
+            }
+        }
+        self.routing = routing;
+        Ok(())
     }
 
     /// Asks for everything anew; what was known stays known where no answer comes.
@@ -116,24 +200,34 @@ impl RouteNetlink {
                 return Err(error);
             }
         }
-        Ok(())
+        match self.attention {
+            Attention::Addresses => Ok(()),
+            Attention::Routing => self.observe_routing().await,
+        }
     }
 
     /// Waits until the kernel tells something by itself, and takes in all that it has told by then.
     ///
     /// Dropping the future before it is ready loses nothing.
     pub(crate) async fn changed(&mut self) -> Result<(), RequestError> {
-        let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
-        self.take_in(message, sender);
+        let mut news = News::Foreign;
+        while news == News::Foreign {
+            let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
+            news = self.take_in(message, sender);
+        }
         self.catch_up().await
     }
 
     /// Takes in what the kernel has told by itself, without waiting for more; asks for everything where some was lost.
     pub(crate) async fn catch_up(&mut self) -> Result<(), RequestError> {
         self.drain();
-        match self.completeness {
-            Completeness::Complete => Ok(()),
-            Completeness::Lacking => self.observe().await,
+        match (self.completeness, self.attention, self.routing_completeness) {
+            (Completeness::Lacking, _, _) => self.observe().await,
+            (Completeness::Complete, Attention::Routing, Completeness::Lacking) => {
+                self.observe_routing().await
+            }
+            (Completeness::Complete, Attention::Addresses, _)
+            | (Completeness::Complete, Attention::Routing, Completeness::Complete) => Ok(()),
         }
     }
 
@@ -172,6 +266,10 @@ impl RouteNetlink {
                 // What the kernel tells everybody of this change carries the request's number, and so comes here.
                 NetlinkPayload::InnerMessage(message) => {
                     self.interfaces.apply(&message);
+                    // Of the routes that name an address the kernel says nothing when that goes.
+                    if let RouteNetlinkMessage::DelAddress(_) = message {
+                        self.routing_completeness = Completeness::Lacking;
+                    }
                     answered.push(message);
                 }
                 _ => {}
@@ -187,15 +285,28 @@ impl RouteNetlink {
         }
     }
 
-    fn take_in(&mut self, message: NetlinkMessage<RouteNetlinkMessage>, sender: SocketAddr) {
+    fn take_in(&mut self, message: NetlinkMessage<RouteNetlinkMessage>, sender: SocketAddr) -> News {
         // Other processes can send to a netlink socket too; the kernel is number 0.
         if sender.port_number() != 0 {
-            return;
+            return News::Foreign;
         }
         match message.payload {
-            NetlinkPayload::InnerMessage(message) => self.interfaces.apply(&message),
-            NetlinkPayload::Overrun(_) => self.completeness = Completeness::Lacking,
-            _ => {}
+            NetlinkPayload::InnerMessage(message) => {
+                self.interfaces.apply(&message);
+                if self.routing.is_touched_by(&message) {
+                    self.routing_completeness = Completeness::Lacking;
+                    return News::Own;
+                }
+                match message {
+                    RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => News::Foreign,
+                    _ => News::Own,
+                }
+            }
+            NetlinkPayload::Overrun(_) => {
+                self.completeness = Completeness::Lacking;
+                News::Own
+            }
+            _ => News::Foreign,
         }
     }
 }

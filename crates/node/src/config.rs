@@ -14,6 +14,7 @@ use vrrp::{Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Prio
 pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
 pub use crate::address::{InterfaceAddress, Scope};
 use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
+use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::TrackConfig;
 
 /// One node's view of the configuration file: its own overrides are already in it.
@@ -69,6 +70,10 @@ pub struct VirtualRouterConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The addresses that move along without being advertised: on other interfaces or of the other family.
     pub unadvertised: Vec<InterfaceAddress>,
+    /// The routes that move along.
+    pub routes: Vec<VirtualRoute>,
+    /// The rules that move along.
+    pub rules: Vec<VirtualRule>,
     /// How its addresses are announced.
     pub announcements: Announcements,
     /// What has to be well besides: each is one of [`Config::tracks`], and those of its sync group are among them.

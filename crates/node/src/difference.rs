@@ -176,6 +176,8 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         authentication,
         addresses,
         unadvertised,
+        routes,
+        rules,
         announcements,
         tracks,
     } = old;
@@ -207,6 +209,8 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         changed(subject, "unadvertised_addresses", unadvertised, &new.unadvertised, |addresses| {
             list(addresses)
         }),
+        changed(subject, "virtual_routes", routes, &new.routes, |routes| list(routes)),
+        changed(subject, "virtual_rules", rules, &new.rules, |rules| list(rules)),
         changed(subject, "announcements.burst", &announcements.burst, &new.announcements.burst, plain),
         changed(subject, "announcements.repeat_after", moments.0, &new.announcements.repeat_after, time),
         changed(subject, "announcements.refresh", moments.1, &new.announcements.refresh, time),

@@ -7,19 +7,35 @@ use virtual_server::service::{Service, ServiceKey};
 
 use crate::config::{Follow, InterfaceAddress};
 use crate::name::RouterName;
+use crate::routing::{VirtualRoute, VirtualRule};
 
 /// What the kernel holds for Baton.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct HostState {
     /// The virtual addresses.
     pub addresses: BTreeSet<InterfaceAddress>,
+    /// The virtual routes.
+    pub routes: BTreeSet<VirtualRoute>,
+    /// The virtual rules.
+    pub rules: BTreeSet<VirtualRule>,
     /// The IPVS services.
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
 }
 
-/// The addresses of the virtual routers that are Active on this node.
+/// What the virtual routers hold that are Active on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Roles(pub BTreeMap<RouterName, Arc<[InterfaceAddress]>>);
+pub struct Roles(pub BTreeMap<RouterName, Arc<Belongings>>);
+
+/// What moves with a virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Belongings {
+    /// Its addresses.
+    pub addresses: Vec<InterfaceAddress>,
+    /// Its routes.
+    pub routes: Vec<VirtualRoute>,
+    /// Its rules.
+    pub rules: Vec<VirtualRule>,
+}
 
 /// The services that this node would hold if every virtual router were Active on it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -43,13 +59,17 @@ pub struct Wanted {
     pub holdings: Vec<Holding>,
 }
 
-/// Addresses and the services that gate them.
+/// Addresses, the services that gate them, and the routes and rules that come with them.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Holding {
     /// What becomes reachable.
     pub addresses: BTreeSet<InterfaceAddress>,
     /// What has to be complete before.
     pub services: Vec<Arc<Service>>,
+    /// The routes that become possible then.
+    pub routes: BTreeSet<VirtualRoute>,
+    /// What is sent there.
+    pub rules: BTreeSet<VirtualRule>,
 }
 
 impl Wanted {
@@ -61,17 +81,14 @@ impl Wanted {
         let mut holdings: Vec<(BTreeSet<&RouterName>, Holding)> = roles
             .0
             .iter()
-            .map(|(router, addresses)| {
-                let addresses = addresses.iter().cloned().collect();
-                (BTreeSet::from([router]), Holding { addresses, services: Vec::new() })
-            })
+            .map(|(router, belongings)| (BTreeSet::from([router]), Holding::of(belongings)))
             .collect();
         let mut followers_of_nobody = Vec::new();
         for FollowingService { follow, service } in tables.0.values() {
             match follow {
                 Follow::Always => {
                     let services = vec![Arc::clone(service)];
-                    followers_of_nobody.push(Holding { addresses: BTreeSet::new(), services });
+                    followers_of_nobody.push(Holding { services, ..Holding::default() });
                 }
                 Follow::Routers(followed) => {
                     let follows = |(routers, _): &(BTreeSet<&RouterName>, Holding)| {
@@ -95,19 +112,33 @@ impl Wanted {
 
     /// Returns the same without its grouping.
     pub fn state(&self) -> HostState {
-        let addresses = self.holdings.iter().flat_map(|holding| holding.addresses.iter().cloned()).collect();
         let services = self.holdings.iter().flat_map(|holding| &holding.services);
         HostState {
-            addresses,
+            addresses: self.holdings.iter().flat_map(|holding| holding.addresses.iter().cloned()).collect(),
+            routes: self.holdings.iter().flat_map(|holding| holding.routes.iter().cloned()).collect(),
+            rules: self.holdings.iter().flat_map(|holding| holding.rules.iter().cloned()).collect(),
             services: services.map(|service| (service.key, Arc::clone(service))).collect(),
         }
     }
 }
 
 impl Holding {
+    fn of(belongings: &Belongings) -> Self {
+        let Belongings { addresses, routes, rules } = belongings;
+        Self {
+            addresses: addresses.iter().cloned().collect(),
+            services: Vec::new(),
+            routes: routes.iter().cloned().collect(),
+            rules: rules.iter().cloned().collect(),
+        }
+    }
+
     fn absorb(&mut self, other: Self) {
-        self.addresses.extend(other.addresses);
-        self.services.extend(other.services);
+        let Self { addresses, services, routes, rules } = other;
+        self.addresses.extend(addresses);
+        self.services.extend(services);
+        self.routes.extend(routes);
+        self.rules.extend(rules);
     }
 }
 
@@ -145,7 +176,9 @@ mod tests {
     }
 
     fn active(routers: &[(&str, u8)]) -> Roles {
-        Roles(routers.iter().map(|(name, last)| (router(name), Arc::from([address(*last)]))).collect())
+        let belongings =
+            |last: u8| Arc::new(Belongings { addresses: vec![address(last)], ..Belongings::default() });
+        Roles(routers.iter().map(|(name, last)| (router(name), belongings(*last))).collect())
     }
 
     fn following(names: &[&str]) -> Follow {

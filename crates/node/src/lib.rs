@@ -28,6 +28,7 @@ mod reception;
 pub mod reconciliation;
 pub mod report;
 pub mod routers;
+pub mod routing;
 pub mod script;
 pub mod status;
 mod timers;

@@ -9,10 +9,15 @@ use virtual_server::service::{Destination, Service, ServiceKey};
 
 use crate::config::InterfaceAddress;
 use crate::host_state::{Holding, HostState, Wanted};
+use crate::routing::{VirtualRoute, VirtualRule};
 
 /// One change to the kernel; within one holding the order of the variants is the order of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// Remove a virtual rule.
+    LeaveRule(VirtualRule),
+    /// Remove a virtual route.
+    LeaveRoute(VirtualRoute),
     /// Remove a virtual address.
     LeaveAddress(InterfaceAddress),
     /// Add a service without destinations.
@@ -27,6 +32,10 @@ pub enum Change {
     RemoveDestination(ServiceKey, SocketAddr),
     /// Add a virtual address.
     TakeAddress(InterfaceAddress),
+    /// Add a virtual route.
+    TakeRoute(VirtualRoute),
+    /// Add a virtual rule.
+    TakeRule(VirtualRule),
     /// Remove a service and its destinations.
     RemoveService(ServiceKey),
 }
@@ -35,11 +44,23 @@ impl HostState {
     /// Does to this state what the change does to the kernel.
     pub fn apply(&mut self, change: &Change) {
         match change {
+            Change::LeaveRule(rule) => {
+                self.rules.remove(rule);
+            }
+            Change::LeaveRoute(route) => {
+                self.routes.remove(route);
+            }
             Change::LeaveAddress(address) => {
                 self.addresses.remove(address);
             }
             Change::TakeAddress(address) => {
                 self.addresses.insert(address.clone());
+            }
+            Change::TakeRoute(route) => {
+                self.routes.insert(route.clone());
+            }
+            Change::TakeRule(rule) => {
+                self.rules.insert(rule.clone());
             }
             Change::AddService(service) => {
                 let service = Service { destinations: BTreeMap::new(), ..Service::clone(service) };
@@ -72,6 +93,8 @@ impl HostState {
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::LeaveRule(rule) => write!(formatter, "remove rule {rule}"),
+            Self::LeaveRoute(route) => write!(formatter, "remove route {route}"),
             Self::LeaveAddress(address) => write!(formatter, "remove address {address}"),
             Self::AddService(service) => write!(formatter, "add service {}", service.key),
             Self::EditService(service) => write!(formatter, "edit service {}", service.key),
@@ -93,6 +116,8 @@ impl fmt::Display for Change {
                 write!(formatter, "remove real server {address} from {service}")
             }
             Self::TakeAddress(address) => write!(formatter, "add address {address}"),
+            Self::TakeRoute(route) => write!(formatter, "add route {route}"),
+            Self::TakeRule(rule) => write!(formatter, "add rule {rule}"),
             Self::RemoveService(service) => write!(formatter, "remove service {service}"),
         }
     }
@@ -100,24 +125,39 @@ impl fmt::Display for Change {
 
 /// Returns what turns `seen` into `wanted`, in an order of which every beginning is safe.
 ///
-/// Addresses leave before anything else and services are dismantled last. In between each holding is worked off whole,
-/// its services before its addresses; the one with the least work on its services comes first, so that no holding's
-/// addresses wait for the larger table of another.
+/// Rules, routes and addresses leave before anything else, in this order, and services are dismantled last. In between
+/// each holding is worked off whole, its services before its addresses and these before its routes and rules; the one
+/// with the least work on its services comes first, so that no holding's addresses wait for the larger table of another.
+/// Only a route that needs an address of another holding waits for that.
 pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let wanted_addresses: BTreeSet<_> =
         wanted.holdings.iter().flat_map(|holding| &holding.addresses).collect();
     let wanted_services: BTreeSet<_> =
         wanted.holdings.iter().flat_map(|holding| &holding.services).map(|service| service.key).collect();
 
-    let leave = seen.addresses.iter().filter(|address| !wanted_addresses.contains(address));
-    let mut changes: Vec<_> = leave.cloned().map(Change::LeaveAddress).collect();
+    let leaving: Vec<_> =
+        seen.addresses.iter().filter(|address| !wanted_addresses.contains(address)).collect();
+    // The kernel drops a route along with the address that it names, also where that comes back at once.
+    let stays = |route: &VirtualRoute| {
+        let is_wanted = wanted.holdings.iter().any(|holding| holding.routes.contains(route));
+        is_wanted && !leaving.iter().any(|address| route.source == Some(address.address))
+    };
+    let is_wanted = |rule: &VirtualRule| wanted.holdings.iter().any(|holding| holding.rules.contains(rule));
+    let rules = seen.rules.iter().filter(|rule| !is_wanted(rule));
+    let routes = seen.routes.iter().rev().filter(|route| !stays(route));
+    let mut changes: Vec<_> = rules.cloned().map(Change::LeaveRule).collect();
+    changes.extend(routes.cloned().map(Change::LeaveRoute));
+    changes.extend(leaving.iter().copied().cloned().map(Change::LeaveAddress));
 
     let mut builds: Vec<(Vec<Change>, &Holding)> =
         wanted.holdings.iter().map(|holding| (build(&holding.services, seen), holding)).collect();
     builds.sort_by_key(|(build, _)| build.len());
-    for (build, holding) in builds {
+    let holdings: Vec<_> = builds.iter().map(|(_, holding)| *holding).collect();
+    let mut routings = routings(&holdings, |route| seen.routes.contains(route) && stays(route), seen);
+    for ((build, holding), routing) in builds.into_iter().zip(&mut routings) {
         changes.extend(build);
         changes.extend(holding.addresses.difference(&seen.addresses).cloned().map(Change::TakeAddress));
+        changes.append(routing);
     }
 
     // The kernel keeps what it dismantled for two minutes in a list, the latest first, and searches it for each
@@ -125,6 +165,32 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let dismantle = seen.services.keys().rev().filter(|key| !wanted_services.contains(key));
     changes.extend(dismantle.copied().map(Change::RemoveService));
     changes
+}
+
+/// Returns the routes and rules to take after the addresses of each holding.
+fn routings(
+    holdings: &[&Holding],
+    stands: impl Fn(&VirtualRoute) -> bool,
+    seen: &HostState,
+) -> Vec<Vec<Change>> {
+    let mut turns = vec![(BTreeSet::new(), BTreeSet::new()); holdings.len()];
+    for (own, holding) in holdings.iter().enumerate() {
+        let mut last = own;
+        for route in &holding.routes {
+            let has_need = |other: &&Holding| other.addresses.iter().any(|address| route.needs(address));
+            let turn = holdings.iter().rposition(has_need).map_or(own, |needed| needed.max(own));
+            last = last.max(turn);
+            if !stands(route) {
+                turns[turn].0.insert(route);
+            }
+        }
+        turns[last].1.extend(holding.rules.difference(&seen.rules));
+    }
+    let in_order = |(routes, rules): (BTreeSet<&VirtualRoute>, BTreeSet<&VirtualRule>)| {
+        let routes = routes.into_iter().cloned().map(Change::TakeRoute);
+        routes.chain(rules.into_iter().cloned().map(Change::TakeRule)).collect()
+    };
+    turns.into_iter().map(in_order).collect()
 }
 
 fn build(services: &[Arc<Service>], seen: &HostState) -> Vec<Change> {

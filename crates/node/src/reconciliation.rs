@@ -15,6 +15,8 @@ pub struct Reconciliation {
     pub left: Vec<InterfaceAddress>,
     /// What the kernel did not do; it is tried again later, and reported again only when the reason is another.
     pub refused: Vec<Refusal>,
+    /// The routes and rules that were put in place or removed.
+    pub rerouted: Vec<Change>,
     /// What was done because somebody else had changed what is Baton's; addresses among it are in [`Self::taken`] too.
     pub repaired: Vec<Change>,
     /// The fights about addresses that began or are over.
@@ -63,7 +65,7 @@ pub struct Refusal {
 /// Why a change was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The address is already there and is somebody else's.
+    /// It, or something else in its place, is already there and is somebody else's.
     Foreign,
     /// The interface does not exist, now.
     NoInterface,

@@ -277,6 +277,11 @@ pub enum Report {
         /// The address.
         address: InterfaceAddress,
     },
+    /// A virtual route or rule was put in place or removed.
+    RoutingChanged {
+        /// What was done.
+        change: Change,
+    },
     /// Somebody else had changed what this node owns in the kernel; it was put right.
     Repaired {
         /// What was done.

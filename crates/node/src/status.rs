@@ -11,6 +11,7 @@ use vrrp::{Priority, Vrid};
 use crate::config::InterfaceAddress;
 use crate::name::{GroupName, InterfaceName, RouterName, ServerName, TrackName};
 use crate::reconciliation::IpvsAvailability;
+use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::PrioritySum;
 
 /// The virtual routers of a node at one moment.
@@ -45,6 +46,10 @@ pub struct RouterStatus {
     pub sync_group: Option<GroupName>,
     /// The addresses that it holds while it is Active, advertised or not.
     pub addresses: Vec<InterfaceAddress>,
+    /// The routes that move along.
+    pub routes: Vec<VirtualRoute>,
+    /// The rules that move along.
+    pub rules: Vec<VirtualRule>,
     /// What it has counted since the daemon started.
     pub counters: RouterCounters,
     /// How many packets were refused, by reason.
@@ -177,6 +182,8 @@ pub struct RouterCounters {
     pub dual_active: u64,
     /// Advertisements received of another virtual router with its number.
     pub vrid_conflicts: u64,
+    /// Times that somebody else had removed one of its routes or rules and it was put back.
+    pub routing_restored: u64,
 }
 
 /// The virtual servers of a node at one moment.

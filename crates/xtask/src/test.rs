@@ -12,8 +12,8 @@ use crate::step::{self, TaskError, cargo, output, root};
 const PURE: [&str; 4] = ["monotonic", "vrrp", "virtual-server", "node"];
 const WORLD: [&str; 6] = ["tokio", "socket2", "rtnetlink", "neli", "rustix", "hyper"];
 
-/// The peer that interoperability is tested with.
-const PEERS: &[&str] = &["keepalived"];
+/// The peers that interoperability is tested with.
+const PEERS: &[&str] = &["frr", "keepalived"];
 
 /// How long each target is fuzzed.
 const FUZZING: Duration = Duration::from_secs(25);

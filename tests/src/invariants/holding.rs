@@ -39,7 +39,11 @@ pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) 
             let is_here = held.addresses.iter().any(|held| Some(held.address) == address);
             ensure!(table_before_address, !is_here, "{change} while its address is here");
         }
-        Change::LeaveAddress(_)
+        Change::LeaveRule(_)
+        | Change::LeaveRoute(_)
+        | Change::LeaveAddress(_)
+        | Change::TakeRoute(_)
+        | Change::TakeRule(_)
         | Change::AddService(_)
         | Change::EditService(_)
         | Change::AddDestination(..)

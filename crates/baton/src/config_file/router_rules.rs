@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use node::config::{InterfaceAddress, Transport, VirtualRouterConfig};
 use node::name::{GroupName, InterfaceName, RouterName};
+use node::routing::{VirtualRoute, VirtualRule};
 use vrrp::{Authentication, Family, Preemption, Priority};
 
 use super::document::Document;
 use super::node_section::NodeSection;
 use super::problem::{At, Problem, Problems, Span};
 use super::router_section::{AddressEntry, RouterSection, TransportKind};
+use super::routing_section::{routes_within, rules_within};
 use super::{section, track_rules};
 
 /// The length of the prefix of every link-local subnet.
@@ -24,6 +26,8 @@ struct Resolved<'a> {
     priority: At<Priority>,
     preemption: At<Preemption>,
     held: Vec<At<InterfaceAddress>>,
+    routes: Vec<At<VirtualRoute>>,
+    rules: Vec<At<VirtualRule>>,
     config: VirtualRouterConfig,
 }
 
@@ -56,6 +60,7 @@ pub(super) fn resolve(
     report_shared_addresses(&routers, &report);
     report_own_addresses(&routers, node, &report);
     report_owners(&routers, &report);
+    report_shared_routing(&routers, &report);
     report_divided_groups(&routers, &report);
     routers.into_iter().map(|router| (router.section.name.value.clone(), Arc::new(router.config))).collect()
 }
@@ -93,6 +98,9 @@ fn resolve_one<'a>(
     }
     let advertised = advertised(section, family, interface);
     let unadvertised = on_interfaces(unadvertised, interface);
+    let routes = here.and_then(|here| here.routes.as_ref()).unwrap_or(&section.routes);
+    let rules = here.and_then(|here| here.rules.as_ref()).unwrap_or(&section.rules);
+    let (routes, rules) = (routes_within(routes, family), rules_within(rules, family));
     let values =
         |addresses: &[At<InterfaceAddress>]| addresses.iter().map(|held| held.value.clone()).collect();
     let config = VirtualRouterConfig {
@@ -108,10 +116,13 @@ fn resolve_one<'a>(
         authentication: authentication.clone(),
         addresses: values(&advertised),
         unadvertised: values(&unadvertised),
+        routes: routes.iter().map(|route| route.value.clone()).collect(),
+        rules: rules.iter().map(|rule| rule.value.clone()).collect(),
         announcements: section.announcements,
         tracks: track_rules::tracks_of(document, section),
     };
-    Some(Resolved { section, priority, preemption, held: [advertised, unadvertised].concat(), config })
+    let held = [advertised, unadvertised].concat();
+    Some(Resolved { section, priority, preemption, held, routes, rules, config })
 }
 
 /// Returns how a virtual router reaches the other nodes one by one; what is missing is reported for the whole file.
@@ -249,6 +260,29 @@ fn report_shared_addresses(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
                 .also(first, "held here")
                 .help("leave one out: an address moves with one virtual router"),
         );
+    }
+}
+
+/// The kernel keeps one route of a metric to each destination, and no rule twice.
+fn report_shared_routing(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    let twice = |span: Span, first: Span, what: String, help: &str| {
+        report(Problem::at(span, what).label("this one too").also(first, "the first one").help(help));
+    };
+    let mut places = BTreeMap::new();
+    for route in routers.iter().flat_map(|router| &router.routes) {
+        if let Some(first) = places.insert(route.value.place(), route.span) {
+            let (table, destination, _) = route.value.place();
+            let what =
+                format!("Two virtual routes to {destination} in table {} have the same metric", table.get());
+            twice(route.span, first, what, "leave one out, or give it another `metric`");
+        }
+    }
+    let mut rules = BTreeMap::new();
+    for rule in routers.iter().flat_map(|router| &router.rules) {
+        if let Some(first) = rules.insert(&rule.value, rule.span) {
+            let what = format!("The virtual rule {} is there twice", rule.value);
+            twice(rule.span, first, what, "leave one out: it moves with one virtual router");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::authentication_section::AuthenticationSection;
 use super::field::Field;
 use super::node_section::priority;
 use super::problem::{At, Problem};
+use super::routing_section::{RouteEntry, RuleEntry, route, rule};
 use super::section::Section;
 
 /// Every key of a virtual router.
@@ -32,14 +33,23 @@ pub(super) const KEYS: &[&str] = &[
     "version",
     "virtual_addresses",
     "virtual_router_id",
+    "virtual_routes",
+    "virtual_rules",
 ];
 
 /// Every key of `[virtual_router.NAME.announcements]`.
 pub(super) const ANNOUNCEMENT_KEYS: &[&str] = &["burst", "refresh", "repeat_after"];
 
 /// Every key of `[virtual_router.NAME.node.NODE]`: what may differ on a node.
-pub(super) const NODE_KEYS: &[&str] =
-    &["interface", "preempt", "priority", "source", "unadvertised_addresses"];
+pub(super) const NODE_KEYS: &[&str] = &[
+    "interface",
+    "preempt",
+    "priority",
+    "source",
+    "unadvertised_addresses",
+    "virtual_routes",
+    "virtual_rules",
+];
 
 /// Every key of a virtual address that is written as a table.
 pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface", "label", "scope"];
@@ -93,6 +103,10 @@ pub(super) struct NodeOverride {
     pub(super) source: Option<At<IpAddr>>,
     /// The addresses that move along on it, instead of those of the other nodes.
     pub(super) unadvertised: Option<Vec<At<AddressEntry>>>,
+    /// The routes that move along on it, instead of those of the other nodes.
+    pub(super) routes: Option<Vec<At<RouteEntry>>>,
+    /// The rules that move along on it, instead of those of the other nodes.
+    pub(super) rules: Option<Vec<At<RuleEntry>>>,
 }
 
 /// A virtual router as the file describes it for all nodes.
@@ -124,6 +138,10 @@ pub(super) struct RouterSection {
     pub(super) addresses: Vec<At<AddressEntry>>,
     /// What moves along.
     pub(super) unadvertised: Vec<At<AddressEntry>>,
+    /// The routes that move along.
+    pub(super) routes: Vec<At<RouteEntry>>,
+    /// The rules that move along.
+    pub(super) rules: Vec<At<RuleEntry>>,
     /// What it moves together with.
     pub(super) sync_group: Option<At<GroupName>>,
     /// What has to be well besides.
@@ -201,6 +219,8 @@ impl RouterSection {
             checksum: section.or(checksum, ChecksumStyle::MessageOnly),
             addresses: addresses?.value,
             unadvertised,
+            routes: section.list("virtual_routes", route),
+            rules: section.list("virtual_rules", rule),
             sync_group,
             tracks: section.list("track", |field| field.name(TrackName::new)),
             announcements: announcements?,
@@ -227,6 +247,8 @@ impl NodeOverride {
             unadvertised: section
                 .field("unadvertised_addresses")
                 .map(|_| section.list("unadvertised_addresses", address)),
+            routes: section.field("virtual_routes").map(|_| section.list("virtual_routes", route)),
+            rules: section.field("virtual_rules").map(|_| section.list("virtual_rules", rule)),
         })
     }
 }
@@ -329,7 +351,7 @@ fn address(field: Field<'_>) -> Option<AddressEntry> {
     })
 }
 
-fn scope(field: Field<'_>) -> Option<Scope> {
+pub(super) fn scope(field: Field<'_>) -> Option<Scope> {
     field.word(&[Scope::Global, Scope::Site, Scope::Link, Scope::Host].map(|scope| (scope.name(), scope)))
 }
 

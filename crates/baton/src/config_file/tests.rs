@@ -98,6 +98,8 @@ fn every_key_stands_in_the_reference() {
         ("[virtual_router.web.authentication]", authentication_section::KEYS),
         ("[virtual_router.web.node.lb2]", router_section::NODE_KEYS),
         ("[virtual_router.web]", router_section::ADDRESS_KEYS),
+        ("[virtual_router.web]", routing_section::ROUTE_KEYS),
+        ("[virtual_router.web]", routing_section::RULE_KEYS),
         ("[virtual_server.web]", server_section::KEYS),
         ("[virtual_server.web]", server_section::REAL_SERVER_KEYS),
         ("[virtual_server.web]", server_section::SORRY_SERVER_KEYS),
@@ -250,6 +252,52 @@ fn an_address_has_the_label_and_the_scope_that_it_is_given() {
     );
     // An interface's own name is what an address is called anyway.
     assert_eq!(format!("{:?}", router.unadvertised), "[fd77::50/64 on eth0, 10.78.0.1/24 on eth1]");
+}
+
+#[test]
+fn routes_and_rules_are_read_as_they_are_meant() {
+    let file = parse(&router(
+        r#"
+        virtual_addresses = ["10.77.0.50/24"]
+        virtual_routes = [
+            { destination = "default", via = "10.77.0.1" },
+            { destination = "default", via = "fd77::1", interface = "eth0", source = "fd77::50", table = 100 },
+            { destination = "10.79.0.0/16", interface = "eth1", metric = 10, scope = "global" },
+            { destination = "10.80.0.0/16", type = "blackhole" },
+        ]
+        virtual_rules = [
+            { priority = 1000, from = "10.77.0.50", table = 100 },
+            { priority = 1001, to = "fd79::/48", iif = "eth1", mark = 0x7, mark_mask = 0xf, action = "prohibit" },
+            { priority = 1002, oif = "eth0", table = "main" },
+        ]
+        [virtual_router.web.node.lb2]
+        virtual_routes = []
+        virtual_rules = [{ priority = 5, table = "local", family = "ipv6" }]
+        "#,
+    ));
+    let router = &resolve(&file, "lb1").virtual_routers["web"];
+    assert_eq!(
+        router.routes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "0.0.0.0/0 via 10.77.0.1",
+            "::/0 via fd77::1 on eth0 source fd77::50 table 100",
+            "10.79.0.0/16 on eth1 metric 10 scope global",
+            "blackhole 10.80.0.0/16",
+        ]
+    );
+    assert_eq!(
+        router.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "1000: from 10.77.0.50/32 table 100",
+            "1001: from all IPv6 to fd79::/48 iif eth1 mark 0x7/0xf prohibit",
+            "1002: from all IPv4 oif eth0 table 254",
+        ]
+    );
+    let router = &resolve(&file, "lb2").virtual_routers["web"];
+    assert_eq!(
+        (router.routes.len(), format!("{:?}", router.rules)),
+        (0, "[5: from all IPv6 table 255]".to_owned())
+    );
 }
 
 #[test]

@@ -112,7 +112,12 @@ pub(super) fn write_change(envelope: Envelope, change: &Change, batch: &mut Batc
                 message.nested(DESTINATION, |inner| destination_key_attributes(inner, *address));
             });
         }
-        Change::TakeAddress(_) | Change::LeaveAddress(_) => {}
+        Change::LeaveRule(_)
+        | Change::LeaveRoute(_)
+        | Change::LeaveAddress(_)
+        | Change::TakeAddress(_)
+        | Change::TakeRoute(_)
+        | Change::TakeRule(_) => {}
     }
 }
 

@@ -65,8 +65,12 @@ impl Addresses {
             {
                 self.fights.is_put_back(address, now())
             }
-            Change::TakeAddress(_)
+            Change::LeaveRule(_)
+            | Change::LeaveRoute(_)
+            | Change::TakeAddress(_)
             | Change::LeaveAddress(_)
+            | Change::TakeRoute(_)
+            | Change::TakeRule(_)
             | Change::AddService(_)
             | Change::EditService(_)
             | Change::AddDestination(..)
@@ -110,7 +114,11 @@ impl Addresses {
                     }
                     done
                 }
-                Change::AddService(_)
+                Change::LeaveRule(_)
+                | Change::LeaveRoute(_)
+                | Change::TakeRoute(_)
+                | Change::TakeRule(_)
+                | Change::AddService(_)
                 | Change::EditService(_)
                 | Change::AddDestination(..)
                 | Change::EditDestination(..)

@@ -7,6 +7,8 @@ use node::plan::Change;
 use node::reconciliation::{Refusal, RefusalKind};
 use tokio::time::Instant;
 
+use super::services::service_of;
+
 /// How long after the first refusal a change is tried again; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -24,7 +26,7 @@ struct Refused {
     reason: String,
     pause: Duration,
     retry_at: Instant,
-    is_address: bool,
+    goes_by_links: bool,
 }
 
 /// Whether something was known before.
@@ -53,8 +55,8 @@ impl Refusals {
         let before = self.by_change.get(&identity);
         let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE));
         let is_known = before.is_some_and(|before| before.reason == reason);
-        let is_address = matches!(change, Change::TakeAddress(_) | Change::LeaveAddress(_));
-        let refused = Refused { reason: reason.to_owned(), pause, retry_at: now + pause, is_address };
+        let goes_by_links = service_of(change).is_none();
+        let refused = Refused { reason: reason.to_owned(), pause, retry_at: now + pause, goes_by_links };
         self.by_change.insert(identity, refused);
         (!is_known).then(|| Refusal { change: change.clone(), kind, reason: reason.to_owned() })
     }
@@ -66,7 +68,7 @@ impl Refusals {
             return News::Known;
         }
         let surprised =
-            Refused { reason: String::new(), pause: Duration::ZERO, retry_at: now, is_address: false };
+            Refused { reason: String::new(), pause: Duration::ZERO, retry_at: now, goes_by_links: false };
         self.by_change.insert(identity, surprised);
         News::Fresh
     }
@@ -87,9 +89,9 @@ impl Refusals {
         self.by_change.retain(|identity, _| planned.contains(identity));
     }
 
-    /// Has addresses tried again at once: something about the links has changed.
+    /// Has addresses and routes tried again at once: something about the links has changed.
     pub(super) fn hurry_addresses(&mut self, now: Instant) {
-        for refused in self.by_change.values_mut().filter(|refused| refused.is_address) {
+        for refused in self.by_change.values_mut().filter(|refused| refused.goes_by_links) {
             refused.retry_at = now;
         }
     }

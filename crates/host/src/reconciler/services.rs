@@ -161,7 +161,7 @@ impl Services {
             return;
         };
         self.undecided.extend(changes.iter().filter_map(service_of));
-        let mut kernel = HostState { addresses: BTreeSet::new(), services: mem::take(&mut self.view) };
+        let mut kernel = HostState { services: mem::take(&mut self.view), ..HostState::default() };
         for (change, done) in changes.iter().zip(done) {
             let Some(key) = service_of(change) else { continue };
             let Err(error) = done else {
@@ -236,10 +236,15 @@ impl Services {
     }
 }
 
-/// Returns the service that a change is about; nothing for an address.
+/// Returns the service that a change is about; nothing for an address, a route or a rule.
 pub(super) fn service_of(change: &Change) -> Option<ServiceKey> {
     match change {
-        Change::LeaveAddress(_) | Change::TakeAddress(_) => None,
+        Change::LeaveRule(_)
+        | Change::LeaveRoute(_)
+        | Change::LeaveAddress(_)
+        | Change::TakeAddress(_)
+        | Change::TakeRoute(_)
+        | Change::TakeRule(_) => None,
         Change::AddService(service) | Change::EditService(service) => Some(service.key),
         Change::AddDestination(key, ..)
         | Change::EditDestination(key, ..)
@@ -252,8 +257,12 @@ pub(super) fn service_of(change: &Change) -> Option<ServiceKey> {
 pub(super) fn added_service(change: &Change) -> Option<ServiceKey> {
     match change {
         Change::AddService(service) => Some(service.key),
-        Change::LeaveAddress(_)
+        Change::LeaveRule(_)
+        | Change::LeaveRoute(_)
+        | Change::LeaveAddress(_)
         | Change::TakeAddress(_)
+        | Change::TakeRoute(_)
+        | Change::TakeRule(_)
         | Change::EditService(_)
         | Change::AddDestination(..)
         | Change::EditDestination(..)

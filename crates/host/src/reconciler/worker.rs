@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::addresses::Addresses;
 use super::refusals::Refusals;
+use super::routing::Routing;
 use super::services::{Additions, Services, added_service, service_of};
 use super::{KernelEvent, Leases, ReconcilerError};
 use crate::ipvs::CHUNK_LIMIT;
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     outlet: mpsc::Sender<KernelEvent>,
     netlink: RouteNetlink,
     addresses: Addresses,
+    routing: Routing,
     services: Services,
     refusals: Refusals,
     audit_at: Instant,
@@ -82,6 +84,7 @@ impl Worker {
             outlet,
             netlink,
             addresses: Addresses::default(),
+            routing: Routing::default(),
             services: Services::new(),
             refusals: Refusals::default(),
             audit_at: Instant::now() + AUDIT_INTERVAL,
@@ -173,21 +176,27 @@ impl Worker {
         self.services.look(own, now, || wishes.has_changed().unwrap_or(true));
 
         let mut outcome = Reconciliation::default();
-        let changes = self.due_changes(wanted, now, &mut outcome);
+        if !(state.routes.is_empty() && state.rules.is_empty()) {
+            // Where it fails nothing is known of other's work on routes until the next round.
+            let _ = self.netlink.attend_to_routing().await;
+        }
+        let changes = self.due_changes(wanted, &state, now, &mut outcome);
         let mut additions = Additions::new(&changes);
-        for same in changes.chunk_by(|one, next| is_address(one) == is_address(next)) {
-            let limit = if is_address(&same[0]) { ADDRESS_CHUNK } else { CHUNK_LIMIT };
-            for piece in same.chunks(limit) {
+        for same in changes.chunk_by(|one, next| Subject::of(one) == Subject::of(next)) {
+            let subject = Subject::of(&same[0]);
+            for piece in same.chunks(subject.chunk_limit()) {
                 match self.wishes.has_changed() {
                     Ok(true) => return self.tell(outcome, &state, Round::Overtaken).await,
                     Ok(false) => {}
                     Err(_) => return Round::Abandoned,
                 }
-                if is_address(&piece[0]) {
-                    let Self { netlink, record, refusals, .. } = self;
-                    self.addresses.apply(piece, netlink, record, refusals, &mut outcome).await;
-                } else {
-                    self.services.apply(piece, &mut additions, &mut self.refusals, &mut outcome);
+                let Self { netlink, record, refusals, .. } = self;
+                match subject {
+                    Subject::Address => {
+                        self.addresses.apply(piece, netlink, record, refusals, &mut outcome).await;
+                    }
+                    Subject::Routing => self.routing.apply(piece, netlink, refusals, &mut outcome).await,
+                    Subject::Service => self.services.apply(piece, &mut additions, refusals, &mut outcome),
                 }
                 if self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned {
                     return Round::Abandoned;
@@ -198,11 +207,17 @@ impl Worker {
     }
 
     /// Returns what can be done now of what there is to do; all that it makes is on record.
-    fn due_changes(&mut self, wanted: &Wanted, now: Instant, outcome: &mut Reconciliation) -> Vec<Change> {
-        let mut changes = plan(wanted, &self.seen());
+    fn due_changes(
+        &mut self,
+        wanted: &Wanted,
+        state: &HostState,
+        now: Instant,
+        outcome: &mut Reconciliation,
+    ) -> Vec<Change> {
+        let mut changes = plan(wanted, &self.seen(state));
         self.refusals.retain(&changes);
         let is_reachable = self.services.is_reachable();
-        changes.retain(|change| is_address(change) || is_reachable);
+        changes.retain(|change| Subject::of(change) != Subject::Service || is_reachable);
         // Nothing can be put into a service that itself has to wait.
         let waits = |change: &&Change| !self.refusals.is_due(change, now);
         let waiting: BTreeSet<_> = changes.iter().filter(waits).filter_map(added_service).collect();
@@ -237,7 +252,8 @@ impl Worker {
     ) -> Round {
         self.services.conclude();
         self.note(state, &mut outcome);
-        let seen = self.seen();
+        let seen = self.seen(state);
+        self.routing.note(&seen, state);
         // What is on record and cannot be looked at may still be there.
         let is_unseen = self.services.is_unseen();
         let may_be_more = is_unseen && !self.record.services().is_empty();
@@ -256,9 +272,12 @@ impl Worker {
         Round::Finished
     }
 
-    fn seen(&self) -> HostState {
+    fn seen(&self, wanted: &HostState) -> HostState {
+        let routing = self.netlink.routing();
         HostState {
             addresses: self.netlink.interfaces().own_addresses(&self.record),
+            routes: routing.routes_among(&wanted.routes),
+            rules: routing.rules.clone(),
             services: self.services.view().clone(),
         }
     }
@@ -294,19 +313,53 @@ impl Worker {
 }
 
 fn has_content(outcome: &Reconciliation) -> bool {
-    let Reconciliation { taken, left, refused, repaired, fights, completed, ipvs, agreement: _ } = outcome;
+    let Reconciliation { taken, left, rerouted, refused, repaired, fights, completed, ipvs, agreement: _ } =
+        outcome;
     let is_empty = taken.is_empty() && left.is_empty() && refused.is_empty() && repaired.is_empty();
-    !is_empty || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
+    !is_empty || !rerouted.is_empty() || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
 }
 
-fn is_address(change: &Change) -> bool {
-    service_of(change).is_none()
+/// What a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Address,
+    Routing,
+    Service,
+}
+
+impl Subject {
+    fn of(change: &Change) -> Self {
+        match change {
+            Change::LeaveAddress(_) | Change::TakeAddress(_) => Self::Address,
+            Change::LeaveRule(_) | Change::LeaveRoute(_) | Change::TakeRoute(_) | Change::TakeRule(_) => {
+                Self::Routing
+            }
+            Change::AddService(_)
+            | Change::EditService(_)
+            | Change::AddDestination(..)
+            | Change::EditDestination(..)
+            | Change::RemoveDestination(..)
+            | Change::RemoveService(_) => Self::Service,
+        }
+    }
+
+    /// How many changes are made before they are told.
+    const fn chunk_limit(self) -> usize {
+        match self {
+            Self::Address => ADDRESS_CHUNK,
+            Self::Routing | Self::Service => CHUNK_LIMIT,
+        }
+    }
 }
 
 fn taken_address(change: &Change) -> Option<InterfaceAddress> {
     match change {
         Change::TakeAddress(address) => Some(address.clone()),
-        Change::LeaveAddress(_)
+        Change::LeaveRule(_)
+        | Change::LeaveRoute(_)
+        | Change::LeaveAddress(_)
+        | Change::TakeRoute(_)
+        | Change::TakeRule(_)
         | Change::AddService(_)
         | Change::EditService(_)
         | Change::AddDestination(..)

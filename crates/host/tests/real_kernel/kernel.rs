@@ -69,8 +69,13 @@ impl Kernel {
 
     pub(crate) fn want(&self, addresses: &[&InterfaceAddress], services: &[Arc<Service>]) {
         let addresses: BTreeSet<_> = addresses.iter().map(|&address| address.clone()).collect();
-        self.reconciler
-            .want(Arc::new(Wanted { holdings: vec![Holding { addresses, services: services.to_vec() }] }));
+        self.reconciler.want(Arc::new(Wanted {
+            holdings: vec![Holding { addresses, services: services.to_vec(), ..Holding::default() }],
+        }));
+    }
+
+    pub(crate) fn want_holdings(&self, holdings: &[Holding]) {
+        self.reconciler.want(Arc::new(Wanted { holdings: holdings.to_vec() }));
     }
 
     /// Waits for an event that `pick` takes, and passes over the others.
@@ -106,6 +111,7 @@ impl Kernel {
             let KernelEvent::Reconciled(outcome) = event else { return None };
             all.taken.extend_from_slice(&outcome.taken);
             all.left.extend_from_slice(&outcome.left);
+            all.rerouted.extend_from_slice(&outcome.rerouted);
             all.refused.extend_from_slice(&outcome.refused);
             all.repaired.extend_from_slice(&outcome.repaired);
             all.completed.extend_from_slice(&outcome.completed);

@@ -7,4 +7,5 @@ mod addresses;
 mod ipvs;
 mod kernel;
 mod pair;
+mod routing;
 mod vrrp_socket;

@@ -32,6 +32,8 @@ fn config() -> Config {
         authentication: Authentication::None,
         addresses: vec![address("10.77.0.50", "eth0")],
         unadvertised: vec![],
+        routes: Vec::new(),
+        rules: Vec::new(),
         announcements: Announcements {
             burst: 5,
             repeat_after: Duration::from_secs(5),

@@ -1,8 +1,12 @@
 use proptest::prelude::*;
 use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceFlag, Weight};
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::name::InterfaceName;
+use crate::routing::{Network, RouteTable, RouteTarget, RuleAction};
+use vrrp::Family;
 
 /// Few values of each kind, so that what is wanted and what is seen meet often.
 fn any_address() -> impl Strategy<Value = InterfaceAddress> {
@@ -30,18 +34,49 @@ fn any_service() -> impl Strategy<Value = Arc<Service>> {
     })
 }
 
+fn any_route() -> impl Strategy<Value = VirtualRoute> {
+    let address = |last: u8| IpAddr::from([10, 77, 0, last]);
+    let gateway = prop::option::of(200..202_u8);
+    (0..3_u8, gateway, prop::option::of(0..6_u8)).prop_map(move |(third, gateway, source)| {
+        let interface = InterfaceName::new("eth0").unwrap();
+        let target = match gateway {
+            Some(last) => RouteTarget::Gateway { via: address(last), interface: None },
+            None => RouteTarget::Link(interface),
+        };
+        let destination = Network::new([10, 79, third, 0].into(), 24).unwrap();
+        VirtualRoute { source: source.map(address), ..VirtualRoute::new(destination, target) }
+    })
+}
+
+fn any_rule() -> impl Strategy<Value = VirtualRule> {
+    (1..4_u32).prop_map(|priority| VirtualRule {
+        priority,
+        family: Family::V4,
+        from: None,
+        to: None,
+        input: None,
+        output: None,
+        mark: None,
+        action: RuleAction::Lookup(RouteTable::new(100).unwrap()),
+    })
+}
+
 fn any_state() -> impl Strategy<Value = HostState> {
     let addresses = prop::collection::btree_set(any_address(), 0..6);
     let services = prop::collection::vec(any_service(), 0..5);
-    (addresses, services).prop_map(|(addresses, services)| HostState {
+    let routes = prop::collection::btree_set(any_route(), 0..5);
+    let rules = prop::collection::btree_set(any_rule(), 0..3);
+    (addresses, services, routes, rules).prop_map(|(addresses, services, routes, rules)| HostState {
         addresses,
+        routes,
+        rules,
         services: services.into_iter().map(|service| (service.key, service)).collect(),
     })
 }
 
 /// Deals a state out over a few holdings.
 fn any_wanted() -> impl Strategy<Value = Wanted> {
-    (any_state(), prop::collection::vec(0..3_usize, 12)).prop_map(|(state, deal)| {
+    (any_state(), prop::collection::vec(0..3_usize, 20)).prop_map(|(state, deal)| {
         let mut holdings = vec![Holding::default(); 3];
         let mut deal = deal.into_iter();
         for address in state.addresses {
@@ -49,6 +84,12 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
         }
         for service in state.services.into_values() {
             holdings[deal.next().unwrap()].services.push(service);
+        }
+        for route in state.routes {
+            holdings[deal.next().unwrap()].routes.insert(route);
+        }
+        for rule in state.rules {
+            holdings[deal.next().unwrap()].rules.insert(rule);
         }
         Wanted { holdings }
     })
@@ -84,6 +125,41 @@ proptest! {
     }
 
     #[test]
+    fn at_each_step_a_route_taken_has_the_addresses_it_needs_and_a_rule_the_routes_of_its_holding(
+        wanted in any_wanted(), seen in any_state()
+    ) {
+        let mut state = seen.clone();
+        let target = wanted.state();
+        for change in plan(&wanted, &seen) {
+            state.apply(&change);
+            if let Change::TakeRoute(route) = &change {
+                let mut needed = target.addresses.iter().filter(|address| route.needs(address));
+                prop_assert!(needed.all(|address| state.addresses.contains(address)), "{change}");
+            }
+            if let Change::TakeRule(rule) = &change {
+                let holding = wanted.holdings.iter().find(|holding| holding.rules.contains(rule)).unwrap();
+                prop_assert!(holding.routes.is_subset(&state.routes), "{change}");
+            }
+        }
+    }
+
+    #[test]
+    fn when_an_address_leaves_no_unwanted_rule_and_no_route_that_needs_it_for_its_source_is_left(
+        wanted in any_wanted(), seen in any_state()
+    ) {
+        let mut state = seen.clone();
+        let target = wanted.state();
+        for change in plan(&wanted, &seen) {
+            if let Change::LeaveAddress(address) = &change {
+                prop_assert!(state.rules.is_subset(&target.rules));
+                prop_assert!(state.routes.is_subset(&target.routes));
+                prop_assert!(state.routes.iter().all(|route| route.source != Some(address.address)));
+            }
+            state.apply(&change);
+        }
+    }
+
+    #[test]
     fn no_service_is_dismantled_while_an_unwanted_address_is_still_there(wanted in any_wanted(), seen in any_state()) {
         let mut state = seen.clone();
         let target = wanted.state();
@@ -98,8 +174,17 @@ proptest! {
     #[test]
     fn a_plan_touches_only_what_differs(wanted in any_wanted(), seen in any_state()) {
         let target = wanted.state();
+        let is_shaken = |route: &VirtualRoute| {
+            let mut leaving = seen.addresses.difference(&target.addresses);
+            leaving.any(|address| Some(address.address) == route.source)
+        };
         for change in plan(&wanted, &seen) {
             let untouched = match &change {
+                Change::LeaveRule(rule) => target.rules.contains(rule),
+                Change::TakeRule(rule) => seen.rules.contains(rule),
+                // A route may have to make room for the address that it names.
+                Change::LeaveRoute(route) => target.routes.contains(route) && !is_shaken(route),
+                Change::TakeRoute(route) => seen.routes.contains(route) && !is_shaken(route),
                 Change::LeaveAddress(address) => target.addresses.contains(address),
                 Change::TakeAddress(address) => seen.addresses.contains(address),
                 Change::AddService(service) | Change::EditService(service) => {
@@ -132,6 +217,7 @@ fn the_addresses_of_a_small_table_do_not_wait_for_a_large_one() {
     let holding = |last: u8, port: u16, servers: u8| Holding {
         addresses: BTreeSet::from([address(last)]),
         services: vec![service(port, servers)],
+        ..Holding::default()
     };
     let wanted = Wanted { holdings: vec![holding(1, 80, 200), holding(2, 81, 1)] };
     let taken: Vec<_> = plan(&wanted, &HostState::default())

@@ -12,11 +12,12 @@ use super::member::Member;
 use super::{RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
 use crate::fight::{Course, Fight};
-use crate::host_state::Roles;
+use crate::host_state::{Belongings, Roles};
 use crate::name::RouterName;
 use crate::plan::Change;
 use crate::reconciliation::{IpvsAvailability, Reconciliation, Refusal, RefusalKind};
 use crate::report::{HandOverReason, Report};
+use crate::status::RouterCounters;
 
 /// How long an Active waits for the kernel to give it an address that was refused before it gives the role up.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -65,8 +66,17 @@ impl Routers {
         now: Instant,
         outputs: &mut Vec<RoutersOutput>,
     ) {
-        let Reconciliation { taken, left, refused, repaired, fights, completed, ipvs, agreement: _ } =
-            outcome;
+        let Reconciliation {
+            taken,
+            left,
+            rerouted,
+            refused,
+            repaired,
+            fights,
+            completed,
+            ipvs,
+            agreement: _,
+        } = outcome;
         if !taken.is_empty() || !left.is_empty() {
             self.roles_age = RolesAge::Stale;
         }
@@ -75,12 +85,7 @@ impl Routers {
             outputs.push(RoutersOutput::Report(Report::AddressLeft { address }));
         }
         for change in repaired {
-            if let Change::TakeAddress(address) = &change
-                && let Some(name) = self.holder(address)
-                && let Some(member) = self.members.get_mut(&name)
-            {
-                member.counters.addresses_restored += 1;
-            }
+            self.count_repair(&change);
             outputs.push(RoutersOutput::Report(Report::Repaired { change }));
         }
         for address in taken {
@@ -91,6 +96,9 @@ impl Routers {
                 self.refused.remove(&name);
                 self.timers.set(Timer::Patience(name.clone()), None);
             }
+        }
+        for change in rerouted {
+            outputs.push(RoutersOutput::Report(Report::RoutingChanged { change }));
         }
         for refusal in refused {
             self.bear_refusal(refusal, now, outputs);
@@ -161,10 +169,43 @@ impl Routers {
         self.stay_away(&BTreeSet::from([name]), &HandOverReason::AddressFight, Some(until), now, outputs);
     }
 
+    fn count_repair(&mut self, change: &Change) {
+        let (holder, counter): (_, fn(&mut RouterCounters) -> &mut u64) = match change {
+            Change::TakeAddress(address) => {
+                (self.holder(address), |counters| &mut counters.addresses_restored)
+            }
+            Change::TakeRoute(route) => {
+                (self.owner(|belongings| belongings.routes.contains(route)), |counters| {
+                    &mut counters.routing_restored
+                })
+            }
+            Change::TakeRule(rule) => {
+                (self.owner(|belongings| belongings.rules.contains(rule)), |counters| {
+                    &mut counters.routing_restored
+                })
+            }
+            Change::LeaveRule(_)
+            | Change::LeaveRoute(_)
+            | Change::LeaveAddress(_)
+            | Change::AddService(_)
+            | Change::EditService(_)
+            | Change::AddDestination(..)
+            | Change::EditDestination(..)
+            | Change::RemoveDestination(..)
+            | Change::RemoveService(_) => return,
+        };
+        if let Some(member) = holder.and_then(|name| self.members.get_mut(&name)) {
+            *counter(&mut member.counters) += 1;
+        }
+    }
+
     /// Returns the Active virtual router that should hold this address.
     fn holder(&self, address: &InterfaceAddress) -> Option<RouterName> {
-        let holds = |(_, addresses): &(&RouterName, &Arc<[InterfaceAddress]>)| addresses.contains(address);
-        self.roles.0.iter().find(holds).map(|(name, _)| name.clone())
+        self.owner(|belongings| belongings.addresses.contains(address))
+    }
+
+    fn owner(&self, has_it: impl Fn(&Belongings) -> bool) -> Option<RouterName> {
+        self.roles.0.iter().find(|(_, belongings)| has_it(belongings)).map(|(name, _)| name.clone())
     }
 
     /// Tells what follows from the roles when they may have changed.
@@ -173,7 +214,7 @@ impl Routers {
             return;
         }
         let holding = self.members.iter().filter(|(_, member)| member.is_active() || member.is_leaving());
-        let roles = holding.map(|(name, member)| (name.clone(), self.taken_addresses(member)));
+        let roles = holding.map(|(name, member)| (name.clone(), Arc::new(self.belongings(member))));
         let roles = Roles(roles.collect());
         let active = self.members.values().filter(|member| member.is_active());
         let announced: Vec<_> = active.flat_map(|member| self.announced(member)).collect();
@@ -186,9 +227,16 @@ impl Routers {
     }
 
     /// The owner's own addresses are on their interface whether Baton runs or not, and stay its own.
-    fn taken_addresses(&self, member: &Member) -> Arc<[InterfaceAddress]> {
+    fn belongings(&self, member: &Member) -> Belongings {
         let addresses = member.config.all_addresses();
-        addresses.filter(|address| self.origin(member, address) == Origin::Taken).cloned().collect()
+        Belongings {
+            addresses: addresses
+                .filter(|address| self.origin(member, address) == Origin::Taken)
+                .cloned()
+                .collect(),
+            routes: member.config.routes.clone(),
+            rules: member.config.rules.clone(),
+        }
     }
 
     fn announced(&self, member: &Member) -> impl Iterator<Item = Announced> {

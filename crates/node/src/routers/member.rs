@@ -250,6 +250,8 @@ impl Member {
             vrid: self.config.vrid,
             sync_group: self.group.clone(),
             addresses: self.config.all_addresses().cloned().collect(),
+            routes: self.config.routes.clone(),
+            rules: self.config.rules.clone(),
             counters: self.counters,
             refusals: self.refusals.clone(),
             away: self.away,

@@ -54,6 +54,8 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         authentication: Authentication::None,
         addresses: vec![virtual_address(last)],
         unadvertised: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         announcements: Announcements {
             burst: 5,
             repeat_after: Duration::from_secs(5),
@@ -190,7 +192,7 @@ fn a_lone_node_becomes_active_and_wants_its_addresses() {
     assert_eq!(reports(&outputs), [&report]);
     assert_eq!(sent(&outputs), [Priority::DEFAULT]);
     assert!(outputs.contains(&RoutersOutput::RolesChanged));
-    assert_eq!(routers.roles().0[&router("web")].as_ref(), [virtual_address(50)]);
+    assert_eq!(routers.roles().0[&router("web")].addresses, [virtual_address(50)]);
 }
 
 #[test]
@@ -458,7 +460,7 @@ fn the_owner_is_active_at_once_and_does_not_add_the_addresses_that_are_its_own()
     let _ = routers.handle(link_event(Some(link(&[OWN]))), at(0));
     let outputs = routers.handle(RoutersInput::Start, at(0));
     assert_eq!(state(&routers, "web"), RouterState::Active);
-    assert!(routers.roles().0[&router("web")].is_empty());
+    assert!(routers.roles().0[&router("web")].addresses.is_empty());
     assert_eq!(announced(&outputs), 1, "whoever had the addresses meanwhile has announced them");
 }
 
@@ -504,6 +506,6 @@ fn a_reload_touches_only_what_differs() {
     );
     assert_eq!(sent(&outputs), [Priority::RELEASE], "the virtual router that is gone says so");
     assert_eq!((state(&routers, "web"), state(&routers, "new")), (RouterState::Active, RouterState::Backup));
-    assert_eq!(routers.roles().0[&router("web")].len(), 2);
+    assert_eq!(routers.roles().0[&router("web")].addresses.len(), 2);
     assert!(!routers.status().virtual_routers.contains_key("old"));
 }
