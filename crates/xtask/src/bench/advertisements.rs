@@ -57,6 +57,13 @@ impl Advertisements {
         before.find(|(_, source)| *source == node).map(|(at, _)| *at)
     }
 
+    /// When these nodes were heard since a moment, in the order in which they were.
+    pub(crate) fn turns(&self, nodes: &[Ipv4Addr], since: Instant) -> Vec<(Instant, Ipv4Addr)> {
+        let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = heard.iter().filter(|(at, source)| *at > since && nodes.contains(source));
+        turns.copied().collect()
+    }
+
     /// How often a node was heard since a moment.
     pub(crate) fn count_of(&self, node: Ipv4Addr, since: Instant) -> usize {
         let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
