@@ -274,7 +274,9 @@ impl Engine {
         for output in outputs {
             match output {
                 RoutersOutput::Send(transmission) => self.transmissions.push(transmission),
-                RoutersOutput::Announce(announcement) => self.announcements.push(announcement),
+                RoutersOutput::Announce(announcement) | RoutersOutput::Introduce(announcement) => {
+                    self.announcements.push(announcement);
+                }
                 RoutersOutput::RolesChanged => {
                     self.pulse.note();
                     // Who is Active now says so before the kernel is asked for anything.

@@ -86,6 +86,8 @@ pub enum Output {
     Send(Transmission),
     /// Announce a virtual address.
     Announce(Announcement),
+    /// Announce this node's own address.
+    Introduce(Announcement),
     /// [`Node::wanted`] has changed.
     Reconcile,
     /// Ask a real server.
@@ -176,6 +178,7 @@ impl From<RoutersOutput> for Output {
         match output {
             RoutersOutput::Send(transmission) => Self::Send(transmission),
             RoutersOutput::Announce(announcement) => Self::Announce(announcement),
+            RoutersOutput::Introduce(announcement) => Self::Introduce(announcement),
             RoutersOutput::RolesChanged => Self::Reconcile,
             RoutersOutput::Report(report) => Self::Report(report),
             RoutersOutput::Exit => Self::Exit,

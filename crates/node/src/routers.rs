@@ -6,6 +6,7 @@ mod handing_over;
 mod hearing;
 mod holding;
 mod inheriting;
+mod introducing;
 mod member;
 mod pacing;
 mod quiet;
@@ -98,6 +99,8 @@ pub enum RoutersOutput {
     Send(Transmission),
     /// Announce a virtual address.
     Announce(Announcement),
+    /// Announce this node's own address.
+    Introduce(Announcement),
     /// [`Routers::roles`] has changed.
     RolesChanged,
     /// Tell the operator.
@@ -303,7 +306,8 @@ impl Routers {
 
     fn follow_link(&mut self, event: LinkEvent, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         let LinkEvent { interface, state } = event;
-        match state {
+        let mac = state.as_ref().and_then(|state| state.mac);
+        let before = match state {
             Some(state) => self.links.insert(interface.clone(), state),
             None => self.links.remove(&interface),
         };
@@ -322,6 +326,9 @@ impl Routers {
         }
         for track in self.tracks_of_link(&interface) {
             self.track_link(&track, now, outputs);
+        }
+        if mac.is_some() && before.is_some_and(|before| before.mac != mac) {
+            self.follow_hardware_address(&interface, now, outputs);
         }
     }
 

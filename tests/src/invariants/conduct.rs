@@ -79,7 +79,7 @@ pub fn only_an_active_speaks(
                     router.map(|router| standings[router.0])
                 );
             }
-            Output::Reconcile | Output::Probe(_) | Output::Exit => {}
+            Output::Introduce(_) | Output::Reconcile | Output::Probe(_) | Output::Exit => {}
         }
     }
     let out_of_turn = scene.site.router_indices().find(|RouterIndex(router)| {

@@ -30,6 +30,10 @@ impl World {
                     self.send(node, &transmission, detail);
                 }
                 Output::Announce(announcement) => self.announce(node, &announcement),
+                Output::Introduce(introduced) => {
+                    let address = introduced.address.address;
+                    self.trace.note(Detail::Everything, node, self.now, || format!("is at {address}"));
+                }
                 Output::Reconcile => self.wake_kernel(node),
                 Output::Probe(request) => self.ask(node, &request),
                 Output::Report(report) => self.tell(node, &report)?,

@@ -85,10 +85,17 @@ impl Routers {
         if let Standing::Faulted(_) = member.standing {
             outputs.push(RoutersOutput::Report(Report::RouterRecovered { router: name.clone() }));
         }
+        let was_there = match &member.standing {
+            Standing::Running(machine) => machine.parameters().source == source,
+            Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => false,
+        };
         let actions = match self.take_up(name, now, outputs) {
             Some(role) => self.member_mut(name).resume(source, role, now),
             None => self.member_mut(name).run(source, now),
         };
+        if !was_there {
+            self.introduce(name, outputs);
+        }
         self.follow_up(name, actions, now, outputs);
     }
 

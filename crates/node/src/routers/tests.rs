@@ -3,6 +3,7 @@ mod fighting;
 mod handing_over;
 mod hearing;
 mod inheriting;
+mod introducing;
 mod rivals;
 mod tracking;
 
@@ -158,6 +159,7 @@ fn reports(outputs: &[RoutersOutput]) -> Vec<&Report> {
             RoutersOutput::Report(report) => Some(report),
             RoutersOutput::Send(_)
             | RoutersOutput::Announce(_)
+            | RoutersOutput::Introduce(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Exit => None,
         })
@@ -173,6 +175,7 @@ fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
             }
             RoutersOutput::Report(_)
             | RoutersOutput::Announce(_)
+            | RoutersOutput::Introduce(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Exit => None,
         })
@@ -203,6 +206,7 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_ac
         let count = |output: &RoutersOutput| match output {
             RoutersOutput::Announce(announcement) => Some(announcement.count),
             RoutersOutput::Send(_)
+            | RoutersOutput::Introduce(_)
             | RoutersOutput::Report(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Exit => None,
