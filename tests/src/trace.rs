@@ -131,6 +131,7 @@ pub fn told(report: &Report) -> String {
         Report::TableComplete { service, destinations } => {
             format!("table of {service} complete, real servers: {destinations}")
         }
+        Report::NetlinkResync => "asked the kernel for everything anew".to_owned(),
         Report::ListeningFailed { interface, reason } => format!("cannot listen on {interface}: {reason}"),
         Report::SendingFailed { interface, reason } => format!("cannot send on {interface}: {reason}"),
         Report::ReloadRefused { reason } => format!("reload refused: {reason}"),

@@ -17,6 +17,7 @@ use node::legacy::Legacy;
 use node::link::LinkEvent;
 use node::name::{RouterName, TrackName};
 use node::punctuality::Punctuality;
+use node::report::Report;
 use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
 use node::status::RoutersStatus;
 use node::track::{Observation, TrackConfig};
@@ -208,6 +209,7 @@ impl Engine {
         match wake {
             Wake::Packets | Wake::Deadline => {}
             Wake::Kernel(KernelEvent::Link(event)) => self.follow_link(event),
+            Wake::Kernel(KernelEvent::Resynced) => self.journal.tell(Report::NetlinkResync),
             Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(outcome)),
             Wake::Command(EngineCommand::Reload(config)) => {
                 self.pulse.lend(config.engine.address_lease, now());

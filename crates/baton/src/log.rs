@@ -66,6 +66,7 @@ pub fn write(report: &Report) {
         }
         Report::ChangeRefused { change, reason } => kernel::change_refused(change, reason),
         Report::AddressForeign { address } => kernel::address_foreign(address),
+        Report::NetlinkResync => kernel::netlink_resync(),
         Report::ListeningFailed { interface, reason } => kernel::listening_failed(interface, reason),
         Report::SendingFailed { interface, reason } => kernel::sending_failed(interface, reason),
         Report::IpvsUnavailable { reason } => servers::ipvs_unavailable(reason),

@@ -63,6 +63,8 @@ pub enum ReconcilerError {
 pub enum KernelEvent {
     /// A link changed.
     Link(LinkEvent),
+    /// Something that the kernel told was lost, and everything was asked for anew.
+    Resynced,
     /// Work on the kernel was done, or refused.
     Reconciled(Reconciliation),
 }

@@ -57,6 +57,14 @@ pub(crate) struct RouteNetlink {
     attention: Attention,
     routing: Routing,
     routing_completeness: Completeness,
+    resync: Resync,
+}
+
+/// Whether everything had to be asked for anew since that was last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resync {
+    Unneeded,
+    Done,
 }
 
 /// What the kernel is asked to tell by itself.
@@ -93,6 +101,7 @@ impl RouteNetlink {
     /// Opens the connection anew, and asks for everything.
     pub(crate) async fn reopen(&mut self) -> Result<(), RequestError> {
         *self = Self::open_with(self.interfaces.clone(), self.attention).await?;
+        self.resync = Resync::Done;
         Ok(())
     }
 
@@ -131,6 +140,7 @@ impl RouteNetlink {
             attention,
             routing: Routing::default(),
             routing_completeness: Completeness::Lacking,
+            resync: Resync::Unneeded,
         };
         opened.observe().await?;
         if attention == Attention::Addresses {
@@ -222,13 +232,22 @@ impl RouteNetlink {
     pub(crate) async fn catch_up(&mut self) -> Result<(), RequestError> {
         self.drain();
         match (self.completeness, self.attention, self.routing_completeness) {
-            (Completeness::Lacking, _, _) => self.observe().await,
+            (Completeness::Lacking, _, _) => {
+                self.observe().await?;
+                self.resync = Resync::Done;
+                Ok(())
+            }
             (Completeness::Complete, Attention::Routing, Completeness::Lacking) => {
                 self.observe_routing().await
             }
             (Completeness::Complete, Attention::Addresses, _)
             | (Completeness::Complete, Attention::Routing, Completeness::Complete) => Ok(()),
         }
+    }
+
+    /// Tells whether something that the kernel told was lost, and made up for, since the last call.
+    pub(crate) fn take_resync(&mut self) -> Resync {
+        std::mem::replace(&mut self.resync, Resync::Unneeded)
     }
 
     /// Carries a change out and waits for its acknowledgement; all that it brought about has been taken in then.

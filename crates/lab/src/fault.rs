@@ -63,6 +63,23 @@ impl Port<'_> {
         self.switch(&format!("link set {} up\n", self.wire.port()))
     }
 
+    /// Has the switch pass nothing through the port, as its spanning tree does while it learns; the machine keeps its
+    /// carrier.
+    ///
+    /// # Errors
+    /// When `bridge` refuses.
+    pub fn block(self) -> Result<()> {
+        self.set_state("blocking")
+    }
+
+    /// Ends what [`Port::block`] began.
+    ///
+    /// # Errors
+    /// When `bridge` refuses.
+    pub fn unblock(self) -> Result<()> {
+        self.set_state("forwarding")
+    }
+
     /// Deletes the machine's interface.
     ///
     /// # Errors
@@ -141,6 +158,10 @@ impl Port<'_> {
         let place = ["tc", "filter", "replace", "dev", &port, hook, "protocol", "all", "prio", priority];
         let action = ["handle", "1", "bpf", "direct-action", "bytecode", program];
         self.lab.switch.run(&[place.as_slice(), &action].concat()).map(drop)
+    }
+
+    fn set_state(self, state: &str) -> Result<()> {
+        self.lab.switch.run(&["bridge", "link", "set", "dev", &self.wire.port(), "state", state]).map(drop)
     }
 
     fn switch(self, lines: &str) -> Result<()> {

@@ -317,6 +317,8 @@ pub enum Report {
         /// The address.
         address: InterfaceAddress,
     },
+    /// The kernel told more than could be heard, and was asked for everything anew.
+    NetlinkResync,
     /// Advertisements cannot be heard or sent on an interface.
     ListeningFailed {
         /// The interface.

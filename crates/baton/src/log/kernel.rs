@@ -41,6 +41,13 @@ pub(super) fn address_foreign(address: &InterfaceAddress) {
     warn!(event = "address_foreign", address = %address.address, interface = %address.interface, "{address} is already there and is not Baton's");
 }
 
+pub(super) fn netlink_resync() {
+    warn!(
+        event = "netlink_resync",
+        "the kernel told more of interfaces and addresses than could be heard: everything was asked for anew"
+    );
+}
+
 pub(super) fn listening_failed(interface: &InterfaceName, reason: &str) {
     warn!(event = "listening_failed", interface = %interface, "{reason}");
 }

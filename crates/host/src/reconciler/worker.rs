@@ -21,7 +21,7 @@ use super::services::{Additions, Services, added_service, service_of};
 use super::{KernelEvent, Leases, ReconcilerError};
 use crate::ipvs::CHUNK_LIMIT;
 use crate::record::Record;
-use crate::route_netlink::RouteNetlink;
+use crate::route_netlink::{Resync, RouteNetlink};
 
 /// How often everything is read anew, in case somebody changed what the kernel does not tell of.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
@@ -127,6 +127,11 @@ impl Worker {
             }
             if outcome.is_err() && self.netlink.reopen().await.is_err() {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+            if self.netlink.take_resync() == Resync::Done
+                && self.send(KernelEvent::Resynced).await == Round::Abandoned
+            {
+                return;
             }
             if self.tell_links().await == Round::Abandoned {
                 return;

@@ -227,7 +227,7 @@ fn link(kernel: &mut Kernel, what: &str, holds: impl Fn(&LinkState) -> bool) -> 
         {
             Some(state.clone())
         }
-        KernelEvent::Link(_) | KernelEvent::Reconciled(_) => None,
+        KernelEvent::Link(_) | KernelEvent::Reconciled(_) | KernelEvent::Resynced => None,
     })
 }
 

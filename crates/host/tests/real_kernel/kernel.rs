@@ -100,7 +100,7 @@ impl Kernel {
     pub(crate) fn outcome(&mut self, what: &str, holds: impl Fn(&Reconciliation) -> bool) -> Reconciliation {
         self.wait(what, |event| match event {
             KernelEvent::Reconciled(outcome) if holds(outcome) => Some(outcome.clone()),
-            KernelEvent::Reconciled(_) | KernelEvent::Link(_) => None,
+            KernelEvent::Reconciled(_) | KernelEvent::Link(_) | KernelEvent::Resynced => None,
         })
     }
 
