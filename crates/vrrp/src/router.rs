@@ -391,8 +391,10 @@ impl VirtualRouter {
             self.watch(self.learn(heard), now);
             let cause = BecomeBackupCause::Outranked { by: from, priority: heard.priority };
             // Where a split heals, the winner may not know yet that neighbours were told of another Active, and tells
-            // them anew when it hears of one. A node that slept past its own advertisement has nothing to say.
-            let last_word = (now <= advertise_at).then_some(RouterAction::Advertise(self.claim()));
+            // them anew when it hears of one. A node that slept for longer than an interval has nothing to say; one that
+            // is only late does, since the winner's advertisement may fall due at the same moment as its own.
+            let is_awake = now <= advertise_at + self.parameters.interval.duration();
+            let last_word = is_awake.then_some(RouterAction::Advertise(self.claim()));
             return last_word.into_iter().chain([RouterAction::BecameBackup(cause)]).collect();
         }
         vec![

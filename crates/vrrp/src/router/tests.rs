@@ -325,14 +325,17 @@ fn a_received_advertisement_that_changes_nothing_leaves_the_sending_timer_alone(
 
 #[test]
 fn an_active_that_slept_past_its_own_advertisement_yields_without_a_word() {
-    let mut router = in_state(parameters(), ACTIVE);
-    let actions =
-        router.handle(RouterEvent::Heard { advertisement: &heard(101), from: LESSER.into() }, after(1));
-    let priority = Priority::from_wire(101);
-    assert_eq!(
-        actions,
-        [RouterAction::BecameBackup(BecomeBackupCause::Outranked { by: LESSER.into(), priority })]
-    );
+    let yielding = |milliseconds| {
+        let heard = RouterEvent::Heard { advertisement: &heard(101), from: LESSER.into() };
+        in_state(parameters(), ACTIVE).handle(heard, after(milliseconds))
+    };
+    let cause = BecomeBackupCause::Outranked { by: LESSER.into(), priority: Priority::from_wire(101) };
+    let became_backup = RouterAction::BecameBackup(cause);
+    assert_eq!(yielding(1_001), [became_backup]);
+    // One that was only about to advertise still says that it was Active.
+    for late in [1, 1_000] {
+        assert_eq!(yielding(late), [advertise(), became_backup], "{late} ms");
+    }
 }
 
 #[test]
