@@ -48,7 +48,9 @@ fn an_index_that_another_interface_has_by_now_is_not_taken_for_the_old_one() {
     let old = index(&pair, "lb1", "eth0");
     pair.look_from_now();
     pair.lab().port("lb1", "eth0").delete().unwrap();
-    run(&pair, "lb1", &format!("ip link add other index {old} type dummy"));
+    let make = format!("ip link add other index {old} type veth peer name end");
+    let make: Vec<_> = make.split(' ').collect();
+    wait_until("The old index", LIMIT, || Ok(pair.machine("lb1").run(&make).is_ok())).unwrap();
     run(&pair, "lb1", "ip link set other up");
     pair.daemon("lb1").wait_for("router_faulted", &[("reason", "interface_missing")], LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb2");
@@ -212,13 +214,12 @@ fn more_changes_than_the_kernel_can_tell_of_are_made_up_for() {
     let mut pair = Pair::idle(&pair(&[WEB]));
     pair.start("lb1");
     pair.wait_for_holder(VIRTUAL, "lb1");
-    run(&pair, "lb1", "ip link add churn type dummy");
     pair.look_from_now();
     // Nobody listens meanwhile, and no buffer holds so much.
     pair.daemon("lb1").process().pause().unwrap();
     let mut lines = String::new();
     for _ in 0..15_000 {
-        lines += "address add 10.99.0.1/32 dev churn\naddress del 10.99.0.1/32 dev churn\n";
+        lines += "address add 10.99.0.1/32 dev lo\naddress del 10.99.0.1/32 dev lo\n";
     }
     pair.folder().write("churn", &lines);
     let batch = pair.folder().path().join("churn");

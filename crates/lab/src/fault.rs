@@ -63,13 +63,13 @@ impl Port<'_> {
         self.switch(&format!("link set {} up\n", self.wire.port()))
     }
 
-    /// Has the switch pass nothing through the port, as its spanning tree does while it learns; the machine keeps its
-    /// carrier.
+    /// Has the switch pass nothing through the port, as its spanning tree does with one that makes a loop; the machine
+    /// keeps its carrier. (Without a spanning tree a bridge takes no other state than this for longer than a moment.)
     ///
     /// # Errors
     /// When `bridge` refuses.
     pub fn block(self) -> Result<()> {
-        self.set_state("blocking")
+        self.set_state("disabled")
     }
 
     /// Ends what [`Port::block`] began.

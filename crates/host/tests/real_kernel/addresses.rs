@@ -269,7 +269,7 @@ fn a_link_is_told_as_it_is_found_and_as_it_changes() {
         KernelEvent::Link(event) => {
             (event.interface.as_str() == CABLE && event.state.is_none()).then_some(())
         }
-        KernelEvent::Reconciled(_) => None,
+        KernelEvent::Reconciled(_) | KernelEvent::Resynced => None,
     });
 }
 
@@ -283,12 +283,12 @@ fn a_renamed_interface_is_gone_under_its_old_name() {
         KernelEvent::Link(event) => {
             (event.interface.as_str() == CABLE && event.state.is_none()).then_some(())
         }
-        KernelEvent::Reconciled(_) => None,
+        KernelEvent::Reconciled(_) | KernelEvent::Resynced => None,
     });
     kernel.wait("the new name", |event| match event {
         KernelEvent::Link(event) => {
             (event.interface.as_str() == "other" && event.state.is_some()).then_some(())
         }
-        KernelEvent::Reconciled(_) => None,
+        KernelEvent::Reconciled(_) | KernelEvent::Resynced => None,
     });
 }
