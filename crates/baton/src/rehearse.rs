@@ -39,7 +39,7 @@ mod witness;
 /// What a rehearsal needs beyond a Debian installation's minimum.
 const PACKAGES: &[&str] = &["iproute2"];
 
-/// How long a rehearsal may take inside a test kernel: four drills with the longest intervals that are usual.
+/// How long a rehearsal may take inside a test kernel: five drills with the longest intervals that are usual.
 const GUEST_LIMIT: Duration = Duration::from_mins(20);
 
 /// Why a rehearsal did not take place, or what it found broken.

@@ -117,14 +117,22 @@ impl<'rehearsal> Cast<'rehearsal> {
     /// # Errors
     /// When what it held cannot be removed, or its daemon not be started.
     pub fn reboot(&mut self, node: &NodeName) -> Result<(), RehearseError> {
-        let mut clean = self.baton(node);
-        let output = self.machine(node).output(clean.arg("clean"))?;
-        if !output.status.success() {
-            let log = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(RehearseError::Ended { node: node.clone(), status: output.status, log });
-        }
+        self.order(node, &["clean"])?;
         self.lab.attach(&node_machine(node))?;
         self.start_daemon(node)
+    }
+
+    /// Gives a command on a node, as its operator would, and waits for its end.
+    ///
+    /// # Errors
+    /// When it reports failure.
+    pub fn order(&self, node: &NodeName, words: &[&str]) -> Result<(), RehearseError> {
+        let output = self.machine(node).output(self.baton(node).args(words))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(RehearseError::Ended { node: node.clone(), status: output.status, log })
     }
 
     /// Returns the machine of a node.

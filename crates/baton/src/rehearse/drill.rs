@@ -23,6 +23,8 @@ pub enum Drill {
     Crash,
     /// The Active is stopped in order.
     Stop,
+    /// The Active passes its role on, and comes back when it is released.
+    Pass,
     /// The preferred node comes back.
     Failback,
     /// A real server vanishes without a word.
@@ -48,7 +50,7 @@ pub struct Outcome {
 impl Drill {
     /// Returns the drills that a target can be put through, in their order.
     pub fn for_question(question: &Question) -> Vec<Self> {
-        let mut drills = vec![Self::Crash, Self::Stop, Self::Failback];
+        let mut drills = vec![Self::Crash, Self::Stop, Self::Pass, Self::Failback];
         if dying(question).is_some() {
             drills.push(Self::RealServerDeath);
         }
@@ -63,6 +65,7 @@ impl Drill {
         let outcome = match self {
             Self::Crash => crash(cast)?,
             Self::Stop => stop(cast)?,
+            Self::Pass => pass(cast)?,
             Self::Failback => fail_back(cast)?,
             Self::RealServerDeath => kill_real_server(cast)?,
         };
@@ -76,6 +79,7 @@ impl fmt::Display for Drill {
         formatter.pad(match self {
             Self::Crash => "crash",
             Self::Stop => "stop",
+            Self::Pass => "pass",
             Self::Failback => "failback",
             Self::RealServerDeath => "real server death",
         })
@@ -112,6 +116,18 @@ fn stop(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
     let seen = cast.observe(client, broken)?;
     cast.start_daemon(&active)?;
     Ok(Outcome::of_gap(Drill::Stop, successor.to_string(), &seen, Duration::ZERO))
+}
+
+fn pass(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {
+    let active = active(cast)?;
+    let router = cast.target.router.clone();
+    let client = cast.client()?;
+    let broken = Instant::now();
+    cast.order(&active, &["pass", router.as_str()])?;
+    let successor = wait_for_successor(cast, &active)?;
+    let seen = cast.observe(client, broken)?;
+    cast.order(&active, &["release", router.as_str()])?;
+    Ok(Outcome::of_gap(Drill::Pass, successor.to_string(), &seen, Duration::ZERO))
 }
 
 fn fail_back(cast: &mut Cast<'_>) -> Result<Outcome, RehearseError> {

@@ -113,7 +113,7 @@ pub fn legend(outcomes: &[Outcome], pace: Duration) -> String {
         format!("        It asks every {pace:?}, so nothing is measured more finely."),
         format!("        A request is lost when no answer comes within {:?}.", lab::PATIENCE),
         "floor:  how long a Backup has to wait by RFC 9568, section 6.1.".to_owned(),
-        "        Stop, failback: nothing. Crash: 3 x interval + skew time".to_owned(),
+        "        Stop, pass, failback: nothing. Crash: 3 x interval + skew time".to_owned(),
     ];
     if let Some(crash) = find(Drill::Crash) {
         let passed = millis(crash.passed);
