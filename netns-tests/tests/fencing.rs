@@ -135,6 +135,31 @@ fn the_last_will_is_the_short_interval_and_then_the_release() {
     assert_eq!(said[said.len() - 2..], [["150", "1"], ["0", "1"]], "{said:?}");
 }
 
+/// The whole node stands still, guard and daemon, as a virtual machine does that is paused; its kernel answers on.
+#[test]
+fn a_node_that_was_stopped_altogether_hears_its_successor_and_says_nothing() {
+    let hurried = "advert_interval = \"100ms\"\npreempt = false\n";
+    let mut pair = Pair::elected(&pair(&[WEB, hurried]), VIRTUAL);
+    let mac = pair.machine("lb1").link_address("eth0").unwrap();
+    pair.look_from_now();
+    let mut wire = frames::record(pair.machine("client"), "eth0");
+    pair.daemon("lb1").process().pause().unwrap();
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_down")], LIMIT);
+    pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+    pair.daemon("lb1").process().resume().unwrap();
+
+    pair.daemon("lb1").wait_for("became_backup", &[("reason", "overslept"), ("peer", "10.77.0.12")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.wait_to_hear("lb1", 5);
+    assert_eq!(pair.daemon("lb2").transitions(), ["became_active"]);
+    assert_eq!(pair.daemon("lb1").transitions(), ["became_backup"]);
+    wire.stop().unwrap();
+    let said = frames::decode(&wire, Checksum::MessageOnly, "vrrp || arp.isgratuitous", &["eth.src"]);
+    let successor = said.iter().position(|frame| frame[0] != mac).unwrap();
+    let stale: Vec<_> = said[successor..].iter().filter(|frame| frame[0] == mac).collect();
+    assert!(stale.is_empty(), "{stale:?}");
+}
+
 /// Both families, and leases as short as this interval allows.
 const LEASED: &str = r#"
 [engine]

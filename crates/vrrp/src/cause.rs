@@ -32,6 +32,13 @@ pub enum BecomeBackupCause {
         /// That Active's priority.
         priority: Priority,
     },
+    /// It stood still for so long that another node became Active, whatever that one's priority is.
+    Overslept {
+        /// That Active's address.
+        by: IpAddr,
+        /// That Active's priority.
+        priority: Priority,
+    },
     /// It was told to give the role up.
     Released,
 }
@@ -53,6 +60,9 @@ impl fmt::Display for BecomeBackupCause {
         match self {
             Self::Started => formatter.write_str("it has just started"),
             Self::Outranked { by, priority } => write!(formatter, "{by} is Active with priority {priority}"),
+            Self::Overslept { by, priority } => {
+                write!(formatter, "it stood still and {by} became Active with priority {priority}")
+            }
             Self::Released => formatter.write_str("it released the role"),
         }
     }

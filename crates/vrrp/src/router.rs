@@ -210,10 +210,7 @@ impl VirtualRouter {
                 let release = RouterAction::Advertise(self.release());
                 [release].into_iter().chain(self.become_initialize()).collect()
             }
-            (State::Active { .. }, RouterEvent::Release) => {
-                let release = RouterAction::Advertise(self.release());
-                [release].into_iter().chain(self.become_backup(BecomeBackupCause::Released, now)).collect()
-            }
+            (State::Active { .. }, RouterEvent::Release) => self.give_up(now),
             (State::Active { .. }, RouterEvent::HandOver { heirs, then }) => self.leave(heirs, then, now),
             (State::Active { advertise_at }, RouterEvent::Deadline) if advertise_at <= now => {
                 self.state = State::Active { advertise_at: self.next_advertisement(now) };
@@ -312,6 +309,17 @@ impl VirtualRouter {
         }
     }
 
+    /// Tells whether it was silent for so long that another may be Active by now.
+    fn has_overslept(&self, now: Instant) -> bool {
+        self.silence_limit().is_some_and(|limit| limit <= now)
+    }
+
+    /// Becomes a Backup, and says so where that is news.
+    fn give_up(&mut self, now: Instant) -> Vec<RouterAction> {
+        let release = (!self.has_overslept(now)).then_some(RouterAction::Advertise(self.release()));
+        release.into_iter().chain(self.become_backup(BecomeBackupCause::Released, now)).collect()
+    }
+
     fn resume(&mut self, now: Instant) -> Vec<RouterAction> {
         self.state = State::Active { advertise_at: self.next_advertisement(now) };
         vec![RouterAction::Advertise(self.claim()), RouterAction::Resumed]
@@ -396,6 +404,11 @@ impl VirtualRouter {
             let is_awake = now <= advertise_at + self.parameters.interval.duration();
             let last_word = is_awake.then_some(RouterAction::Advertise(self.claim()));
             return last_word.into_iter().chain([RouterAction::BecameBackup(cause)]).collect();
+        } else if self.has_overslept(now) {
+            // To say a word now would take the role from a successor that serves. By its priority it may do so later.
+            self.watch(self.learn(heard), now);
+            let cause = BecomeBackupCause::Overslept { by: from, priority: heard.priority };
+            return vec![RouterAction::BecameBackup(cause)];
         }
         vec![
             RouterAction::Advertise(self.claim()),

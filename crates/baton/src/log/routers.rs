@@ -107,13 +107,16 @@ fn backup_reason(cause: BecomeBackupCause) -> &'static str {
     match cause {
         BecomeBackupCause::Started => "started",
         BecomeBackupCause::Outranked { .. } => "outranked",
+        BecomeBackupCause::Overslept { .. } => "overslept",
         BecomeBackupCause::Released => "released",
     }
 }
 
 fn outranking(cause: BecomeBackupCause) -> Option<(IpAddr, Priority)> {
     match cause {
-        BecomeBackupCause::Outranked { by, priority } => Some((by, priority)),
+        BecomeBackupCause::Outranked { by, priority } | BecomeBackupCause::Overslept { by, priority } => {
+            Some((by, priority))
+        }
         BecomeBackupCause::Started | BecomeBackupCause::Released => None,
     }
 }

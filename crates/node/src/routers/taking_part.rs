@@ -217,7 +217,7 @@ impl Routers {
                 RouterAction::BecameBackup(cause) => {
                     (member.since, member.reason) = (now, cause.to_string());
                     yields |= match cause {
-                        BecomeBackupCause::Outranked { .. } => true,
+                        BecomeBackupCause::Outranked { .. } | BecomeBackupCause::Overslept { .. } => true,
                         BecomeBackupCause::Started | BecomeBackupCause::Released => false,
                     };
                     self.end_patience(name);

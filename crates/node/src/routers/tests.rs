@@ -239,6 +239,7 @@ fn who_wins_a_contest_draws_the_traffic_back_but_not_more_often_than_it_advertis
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
     let _ = routers.handle(taken(&[virtual_address(50)]), at(3_700));
+    let _ = run_until(&mut routers, at(5_999));
     let mut lower = |at| announced(&hear(&mut routers, &advertisement(51, 50), at));
     assert_eq!([lower(at(6_000)), lower(at(6_001)), lower(at(6_999))], [1, 0, 0]);
     // Those that came too early are answered together.

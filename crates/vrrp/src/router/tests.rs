@@ -339,6 +339,41 @@ fn an_active_that_slept_past_its_own_advertisement_yields_without_a_word() {
 }
 
 #[test]
+fn an_active_that_slept_until_another_may_have_claimed_yields_to_whoever_has_without_a_word() {
+    for (slept, expected) in [
+        (1_999, vec![advertise(), contested_by(1)]),
+        (2_000, vec![RouterAction::BecameBackup(overslept_by(1))]),
+    ] {
+        let mut router = in_state(parameters(), ACTIVE);
+        let advertisement = &heard(1);
+        let actions = router.handle(RouterEvent::Heard { advertisement, from: LESSER.into() }, after(slept));
+        assert_eq!(actions, expected, "{slept} ms after it should have advertised");
+    }
+}
+
+#[test]
+fn an_active_that_slept_and_hears_nobody_goes_on() {
+    let mut router = in_state(parameters(), ACTIVE);
+    assert_eq!(router.handle(RouterEvent::Deadline, after(5_000)), [advertise()]);
+    assert_eq!(router.silence_limit(), Some(after(8_000)));
+}
+
+#[test]
+fn an_active_that_slept_gives_the_role_up_without_a_word() {
+    let mut router = in_state(parameters(), ACTIVE);
+    let actions = router.handle(RouterEvent::Release, after(2_000));
+    assert_eq!(actions, [RouterAction::BecameBackup(BecomeBackupCause::Released)]);
+}
+
+fn contested_by(priority: u8) -> RouterAction {
+    RouterAction::Contested { by: LESSER.into(), priority: Priority::from_wire(priority) }
+}
+
+fn overslept_by(priority: u8) -> BecomeBackupCause {
+    BecomeBackupCause::Overslept { by: LESSER.into(), priority: Priority::from_wire(priority) }
+}
+
+#[test]
 fn version_2_keeps_its_own_interval() {
     let parameters = Parameters { version: Version::V2, ..parameters() };
     let mut router = in_state(parameters, BACKUP);

@@ -11,6 +11,13 @@ fn active() -> Routers {
     routers
 }
 
+/// An Active since 3.7 s that has advertised at 5 s.
+fn awake() -> Routers {
+    let mut routers = active();
+    let _ = run_until(&mut routers, at(5_999));
+    routers
+}
+
 fn times_dual(routers: &Routers) -> u64 {
     routers.status().virtual_routers["web"].counters.dual_active
 }
@@ -30,10 +37,11 @@ fn conflicts(outputs: &[RoutersOutput]) -> usize {
 
 #[test]
 fn a_second_active_is_told_once_and_again_when_it_is_over() {
-    let mut routers = active();
+    let mut routers = awake();
     let outputs = hear(&mut routers, &advertisement(51, 50), at(6_000));
     assert!(matches!(reports(&outputs)[..], [Report::DualActive { .. }]), "{outputs:?}");
     for second in 7..=9 {
+        let _ = run_until(&mut routers, at(second * 1_000 - 1));
         let outputs = hear(&mut routers, &advertisement(51, 50), at(second * 1_000));
         assert_eq!(reports(&outputs), <[&Report; 0]>::default());
     }
@@ -54,7 +62,7 @@ fn a_second_active_is_told_once_and_again_when_it_is_over() {
 
 #[test]
 fn whoever_yields_to_the_second_active_tells_that_it_is_over() {
-    let mut routers = active();
+    let mut routers = awake();
     let _ = hear(&mut routers, &advertisement(51, 50), at(6_000));
     let outputs = hear(&mut routers, &advertisement(51, 200), at(6_500));
     let told = reports(&outputs);
@@ -93,13 +101,14 @@ fn a_list_with_some_of_the_addresses_is_of_the_same_virtual_router() {
 
 #[test]
 fn a_stranger_that_uses_the_number_for_other_addresses_is_named_once_a_minute() {
-    let mut routers = active();
+    let mut routers = awake();
     let outputs = hear(&mut routers, &foreign(50), at(6_000));
     let addresses = vec![[10, 77, 0, 99].into()];
     let conflict = Report::VridConflict { router: router("web"), from: PEER.into(), addresses };
     assert!(reports(&outputs).contains(&&conflict), "{outputs:?}");
     let told: usize = (7..60).map(|s| conflicts(&hear(&mut routers, &foreign(50), at(s * 1_000)))).sum();
     assert_eq!(told, 0);
+    let _ = run_until(&mut routers, at(66_000));
     assert_eq!(conflicts(&hear(&mut routers, &foreign(50), at(66_001))), 1);
     assert_eq!(routers.status().virtual_routers["web"].counters.vrid_conflicts, 55);
     assert_eq!(state(&routers, "web"), RouterState::Active);
