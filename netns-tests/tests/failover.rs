@@ -101,7 +101,7 @@ fn a_better_node_that_comes_back_takes_over() {
 
 #[test]
 fn without_preemption_a_better_node_that_comes_back_waits_until_it_is_needed() {
-    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\nhearing_wait = \"0s\"\n"]), VIRTUAL);
     pair.daemon("lb1").stop(LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb2");
     pair.look_from_now();
@@ -114,6 +114,43 @@ fn without_preemption_a_better_node_that_comes_back_waits_until_it_is_needed() {
 
     pair.daemon("lb2").stop(LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn a_rebooted_node_behind_a_port_that_does_not_forward_yet_steals_nothing_without_preemption() {
+    let mut pair = Pair::idle(&pair(&[WEB, "[virtual_router.web.node.lb1]\npreempt = false\n"]));
+    pair.start("lb2");
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.look_from_now();
+    let port = pair.lab().port("lb1", "eth0");
+    for direction in [lab::Direction::ToMachine, lab::Direction::FromMachine] {
+        port.lose(direction, lab::Loss::All).unwrap();
+    }
+    pair.start("lb1");
+    // Many times as long as a Backup waits: the other's advertisements count the time.
+    let sent = |pair: &mut Pair| pair.daemon("lb2").router("web").advertisements_sent;
+    let goal = sent(&mut pair) + 30;
+    lab::wait_until("3 s of silence", LIMIT, || Ok(sent(&mut pair) >= goal)).unwrap();
+    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+    pair.lab().port("lb1", "eth0").clear().unwrap();
+    pair.wait_to_hear("lb1", 8);
+    assert_eq!(pair.daemon("lb1").router("web").became_active, 0);
+    assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+    // It has proven that it can hear, and is there when it is needed.
+    pair.daemon("lb2").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn a_start_delay_keeps_a_node_out_of_the_election_for_a_time() {
+    let mut pair = Pair::idle(&pair(&[WEB, "start_delay = \"2s\"\n"]));
+    let started = std::time::Instant::now();
+    pair.start("lb1");
+    let reason = pair.daemon("lb1").router("web").reason;
+    assert_eq!(reason, "it waits for the end of its start delay");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    assert!(started.elapsed() >= std::time::Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -153,7 +190,7 @@ fn a_node_that_hears_nobody_though_it_is_heard_yields_again_when_it_hears() {
 
 #[test]
 fn a_killed_node_leaves_no_address_twice_and_cleans_up_when_it_is_started_again() {
-    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\nhearing_wait = \"0s\"\n"]), VIRTUAL);
     pair.daemon("lb1").process().kill().unwrap();
     pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
     pair.start("lb1");

@@ -44,7 +44,7 @@ fn a_killed_daemon_is_restarted_and_goes_on_and_nobody_notices() {
 
 #[test]
 fn a_daemon_that_dies_twice_within_a_minute_is_handed_over_and_comes_back_as_a_backup() {
-    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\nhearing_wait = \"0s\"\n"]), VIRTUAL);
     pair.daemon("lb1").signal_engine(Signal::KILL);
     pair.daemon("lb1").wait_for("role_adopted", &[], LIMIT);
     pair.daemon("lb1").wait_for_socket(LIMIT).unwrap();
@@ -67,7 +67,7 @@ fn a_daemon_that_dies_twice_within_a_minute_is_handed_over_and_comes_back_as_a_b
 
 #[test]
 fn a_daemon_that_stands_still_is_fenced_before_its_peer_claims_and_never_do_two_own_the_address() {
-    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\n"]), VIRTUAL);
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\nhearing_wait = \"0s\"\n"]), VIRTUAL);
     pair.look_from_now();
     pair.daemon("lb1").signal_engine(Signal::STOP);
     // Had nobody said anything, the reason would be that the Active is down.

@@ -17,7 +17,7 @@ use simulator::site::{
 use simulator::trace::Detail;
 use simulator::world::{Setting, World};
 use virtual_server::service::Weight;
-use vrrp::{Centiseconds, Family, Preemption, Priority, Version};
+use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
 /// Long enough that one slow moment of the machine does not decide.
 const TIME: Duration = Duration::from_secs(3);
@@ -52,6 +52,7 @@ fn setting() -> Setting {
         priority: Priority::new(priority).expect("between 1 and 254"),
         interval: Centiseconds::new(10),
         preemption: Preemption::Allowed,
+        restraint: Restraint::default(),
     };
     let node =
         |priority| SiteNode { seats: vec![seat(priority)], addresses: 1, first_weight: Weight::DEFAULT };

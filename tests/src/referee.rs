@@ -310,7 +310,9 @@ impl Referee {
         let version = self.scene.site.routers[router].version;
         let (longest, lowest) = (self.longest_interval[router], self.lowest_priority[router]);
         let rounds = 1 + u32::from(self.shortest_interval[router] != longest);
-        let rounds = rounds * longest.active_down(version, lowest);
+        let seats = self.scene.site.node_indices().map(|node| self.scene.seat(node, RouterIndex(router)));
+        let unheard = seats.map(|seat| seat.restraint.unheard).max().unwrap_or_default();
+        let rounds = rounds * longest.active_down(version, lowest) + unheard;
         match self.scene.site.grouping {
             Grouping::Apart => rounds,
             Grouping::Together => rounds + longest.skew(version, lowest),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use monotonic::Instant;
 use virtual_server::service::Weight;
-use vrrp::{Centiseconds, Family, Preemption, Priority, Version};
+use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
 use crate::dice::{Dice, PerMille};
 use crate::fault::{Fault, Reload};
@@ -238,7 +238,7 @@ fn site(dice: &mut Dice) -> Site {
                     Version::V2 => seconds,
                     Version::V3 => interval,
                 });
-                Seat { priority, interval, preemption }
+                Seat { priority, interval, preemption, restraint: Restraint::default() }
             };
             let seats = routers.iter().map(seat).collect();
             SiteNode { seats, addresses: 1, first_weight: Weight::DEFAULT }

@@ -15,7 +15,8 @@ use node::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
 use virtual_server::health::{Check, CheckKind};
 use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceKey, Weight};
 use vrrp::{
-    Authentication, Centiseconds, ChecksumStyle, Family, MacAddress, Preemption, Priority, Version, Vrid,
+    Authentication, Centiseconds, ChecksumStyle, Family, MacAddress, Preemption, Priority, Restraint,
+    Version, Vrid,
 };
 
 /// The most nodes that a site has; invariants keep arrays of this length.
@@ -83,6 +84,8 @@ pub struct Seat {
     pub interval: Centiseconds,
     /// Whether it preempts.
     pub preemption: Preemption,
+    /// For how long it holds back.
+    pub restraint: Restraint,
 }
 
 /// What the nodes agree on about one virtual router.
@@ -267,7 +270,7 @@ impl Site {
 
     fn virtual_router(&self, node: NodeIndex, router: RouterIndex) -> VirtualRouterConfig {
         let SiteRouter { segment, version, family, cast, gateway: _ } = self.routers[router.0];
-        let Seat { priority, interval, preemption } = self.seat(node, router);
+        let Seat { priority, interval, preemption, restraint } = self.seat(node, router);
         let transport = match cast {
             Cast::Multicast => Transport::Multicast { source: None },
             Cast::Unicast => Transport::Unicast {
@@ -284,6 +287,8 @@ impl Site {
             priority,
             interval,
             preemption,
+            restraint,
+            start_delay: Duration::ZERO,
             checksum: ChecksumStyle::MessageOnly,
             transport,
             authentication: Authentication::None,

@@ -69,6 +69,21 @@ fn no_preemption() {
 }
 
 #[test]
+fn a_node_without_preemption_that_comes_back_behind_a_deaf_port_steals_nothing() {
+    let mut setting = setting(&[150, 100]);
+    setting.site.nodes[0].seats[0].preemption = Preemption::Refused;
+    setting.site.nodes[0].seats[0].restraint.unheard = Duration::from_secs(30);
+    let alone = NodeSet::of([LB1]);
+    let chapters = [
+        (Fault::Crash(LB1), 6_000),
+        (Fault::Island(OUTSIDE, alone, Road::Closed), 1_000),
+        (Fault::Start(LB1), 15_000),
+        (Fault::Island(OUTSIDE, alone, Road::Open), 10_000),
+    ];
+    tell("a_node_without_preemption_that_comes_back_behind_a_deaf_port_steals_nothing", &setting, &chapters);
+}
+
+#[test]
 fn partition_and_heal() {
     let island = NodeSet::of([LB2]);
     let chapters = [

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use virtual_server::health::Check;
 use virtual_server::service::{Forwarding, Persistence, Scheduler, ServiceFlag, ServiceKey, Weight};
-use vrrp::{Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Priority, Version, Vrid};
+use vrrp::{
+    Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Priority, Restraint, Version, Vrid,
+};
 
 pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
 pub use crate::address::{InterfaceAddress, Scope};
@@ -60,6 +62,10 @@ pub struct VirtualRouterConfig {
     pub interval: Centiseconds,
     /// Whether this node takes over from an Active of lower priority.
     pub preemption: Preemption,
+    /// For how long it holds back.
+    pub restraint: Restraint,
+    /// How long after its start this node takes no part.
+    pub start_delay: Duration,
     /// How version 3 over IPv4 computes the checksum it sends.
     pub checksum: ChecksumStyle,
     /// Whom it advertises to.

@@ -171,6 +171,8 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         priority,
         interval,
         preemption,
+        restraint,
+        start_delay,
         checksum,
         transport,
         authentication,
@@ -195,6 +197,15 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
             }
             .to_owned()
         }),
+        changed(subject, "hearing_wait", &restraint.unheard, &new.restraint.unheard, time),
+        changed(
+            subject,
+            "preempt_delay",
+            &restraint.before_preempting,
+            &new.restraint.before_preempting,
+            time,
+        ),
+        changed(subject, "start_delay", start_delay, &new.start_delay, time),
         changed(subject, "checksum", checksum, &new.checksum, |checksum| {
             match checksum {
                 ChecksumStyle::MessageOnly => "rfc9568",

@@ -78,6 +78,9 @@ pub enum Wait {
         /// The track.
         track: TrackName,
     },
+    /// The node has only just started.
+    #[error("it waits for the end of its start delay")]
+    StartDelay,
     /// Another member of its sync group waits.
     #[error("it waits with virtual router {member} of its sync group")]
     SyncGroup {

@@ -187,6 +187,8 @@ enum Timer {
     Away(RouterName),
     /// The moment from which another Active counts as silent.
     Rival(RouterName),
+    /// The end of the delay after the node's start.
+    Start(RouterName),
     /// The moment at which something was seen of a track for long enough.
     Track(TrackName),
 }
@@ -254,6 +256,7 @@ impl Routers {
         match input {
             RoutersInput::Start => {
                 self.phase = Phase::Running;
+                self.delay_start(now);
                 self.track_links(now, &mut outputs);
                 self.evaluate_all(now, &mut outputs);
                 self.inheritance = Inheritance::default();
@@ -296,6 +299,7 @@ impl Routers {
                 }
                 Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
                 Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
+                Timer::Start(name) => self.evaluate(&name, now, outputs),
                 Timer::Track(name) => self.fire_track(&name, now, outputs),
             }
         }
@@ -374,7 +378,7 @@ impl Routers {
     fn forget(&mut self, name: &RouterName) {
         self.members.remove(name);
         self.refused.remove(name);
-        for timer in [Timer::Router, Timer::Patience, Timer::Penalty, Timer::Away, Timer::Rival]
+        for timer in [Timer::Router, Timer::Patience, Timer::Penalty, Timer::Away, Timer::Rival, Timer::Start]
             .map(|timer| timer(name.clone()))
         {
             self.timers.set(timer, None);

@@ -31,7 +31,7 @@ pub use authentication::{
 pub use cause::{BecomeActiveCause, BecomeBackupCause};
 pub use identity::{Family, MacAddress, OutOfRange, Priority, Version, Vrid};
 pub use router::{
-    AfterLeaving, HandOverStage, Heirs, Parameters, Preemption, RouterAction, RouterEvent, State, Statement,
-    VirtualRouter,
+    AfterLeaving, HandOverStage, Heirs, Parameters, Preemption, Restraint, RouterAction, RouterEvent, State,
+    Statement, VirtualRouter,
 };
 pub use timing::Centiseconds;

@@ -22,6 +22,7 @@
 mod event;
 mod leaving;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use monotonic::Instant;
 
@@ -42,6 +43,16 @@ pub enum Preemption {
     Refused,
 }
 
+/// For how long a Backup holds back beyond what the RFC asks of it; not at all by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Restraint {
+    /// How long one that does not preempt, and that has heard nobody since it came up, waits before it claims, if that is
+    /// longer than it would wait anyway: it may be deaf, behind a port that does not forward yet, while an Active is there.
+    pub unheard: Duration,
+    /// How long one that preempts hears Actives of lower priority before it begins to.
+    pub before_preempting: Duration,
+}
+
 /// What a virtual router is configured with on this node.
 /// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +67,8 @@ pub struct Parameters {
     pub interval: Centiseconds,
     /// Whether it takes over from an Active of lower priority.
     pub preemption: Preemption,
+    /// For how long it holds back.
+    pub restraint: Restraint,
     /// This node's own address on the segment: the source of what it sends, and what decides between equal priorities.
     pub source: IpAddr,
     /// The addresses it advertises, in the order configured.
@@ -96,6 +109,8 @@ pub struct VirtualRouter {
     state: State,
     /// What the Backup last heard from an Active, for the cause of a take-over.
     last_heard: LastHeard,
+    /// Since when the Backup has heard nobody but Actives of lower priority that it may preempt.
+    lower_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +123,7 @@ enum LastHeard {
 impl VirtualRouter {
     /// Returns a virtual router that takes no part yet.
     pub fn new(parameters: Parameters) -> Self {
-        Self { parameters, state: State::Initialize, last_heard: LastHeard::Nothing }
+        Self { parameters, state: State::Initialize, last_heard: LastHeard::Nothing, lower_since: None }
     }
 
     /// Returns what it is configured with.
@@ -167,7 +182,7 @@ impl VirtualRouter {
             (State::Initialize, RouterEvent::Startup) if self.is_owner() => {
                 self.become_active(BecomeActiveCause::Owner, now)
             }
-            (State::Initialize, RouterEvent::Startup) => self.become_backup(BecomeBackupCause::Started, now),
+            (State::Initialize, RouterEvent::Startup) => self.start_as_backup(now),
             (State::Initialize, RouterEvent::Resume) => self.resume(now),
             (
                 State::Initialize,
@@ -336,6 +351,21 @@ impl VirtualRouter {
         vec![RouterAction::BecameBackup(cause)]
     }
 
+    /// One that must not preempt has to have heard somebody first, or to have listened for long.
+    fn start_as_backup(&mut self, now: Instant) -> Vec<RouterAction> {
+        let actions = self.become_backup(BecomeBackupCause::Started, now);
+        match (&mut self.state, self.parameters.preemption) {
+            (State::Backup { active_down_at, .. }, Preemption::Refused) => {
+                *active_down_at = (*active_down_at).max(now + self.parameters.restraint.unheard);
+            }
+            (
+                State::Initialize | State::Backup { .. } | State::Active { .. } | State::Leaving { .. },
+                Preemption::Allowed | Preemption::Refused,
+            ) => {}
+        }
+        actions
+    }
+
     fn become_initialize(&mut self) -> Vec<RouterAction> {
         self.state = State::Initialize;
         vec![RouterAction::BecameInitialize]
@@ -346,6 +376,7 @@ impl VirtualRouter {
         let active_down_at = now + learned.active_down(self.parameters.version, self.parameters.priority);
         self.state = State::Backup { learned, active_down_at };
         self.last_heard = LastHeard::Nothing;
+        self.lower_since = None;
     }
 
     fn hear_as_backup(
@@ -362,7 +393,13 @@ impl VirtualRouter {
         {
             self.watch(self.learn(heard), now);
         } else {
-            self.last_heard = LastHeard::Lower;
+            let since = self.lower_since.unwrap_or(now);
+            if now - since < self.parameters.restraint.before_preempting {
+                self.watch(self.learn(heard), now);
+            } else {
+                self.last_heard = LastHeard::Lower;
+            }
+            self.lower_since = Some(since);
         }
         Vec::new()
     }

@@ -12,7 +12,7 @@ use simulator::site::{
 use simulator::trace::Detail;
 use simulator::world::Setting;
 use virtual_server::service::Weight;
-use vrrp::{Centiseconds, Family, Preemption, Priority, Version};
+use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
 /// The first node.
 pub(crate) const LB1: NodeIndex = NodeIndex(0);
@@ -30,6 +30,7 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
             priority: Priority::new(*priority).expect("between 1 and 254"),
             interval: Centiseconds::DEFAULT,
             preemption: Preemption::Allowed,
+            restraint: Restraint::default(),
         };
         SiteNode { seats: vec![seat], addresses: 1, first_weight: Weight::DEFAULT }
     };

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use node::name::NodeName;
-use vrrp::{ChecksumStyle, Family, Priority, Version};
+use vrrp::{ChecksumStyle, Family, Preemption, Priority, Version};
 
 use super::authentication_section::AuthenticationSection;
 use super::document::Document;
 use super::problem::{At, Problem, Problems, Span};
 use super::router_rules::{family, is_link_local, priority};
-use super::router_section::{RouterSection, TransportKind};
+use super::router_section::{HEARING_WAIT, RouterSection, TransportKind};
 use super::suggestion::closest;
 
 /// The word of `follow` that no virtual router and no sync group can have for a name.
@@ -162,6 +162,25 @@ fn report_without_effect(router: &RouterSection, problems: &Problems) {
             Problem::at(router.min_hop_limit.span, "`min_hop_limit` is for unicast alone")
                 .label("does nothing here")
                 .help("leave it out, or write transport = \"unicast\": multicast never crosses a router"),
+        );
+    }
+    let preempts = |wanted: Preemption| {
+        let on_nodes = router.overrides.iter().filter_map(|differing| differing.preemption);
+        [router.preemption].into_iter().chain(on_nodes).any(|preemption| preemption.value == wanted)
+    };
+    if !preempts(Preemption::Refused) && router.hearing_wait.value != HEARING_WAIT {
+        problems.report(
+            Problem::at(router.hearing_wait.span, "`hearing_wait` is for preempt = false alone")
+                .label("does nothing here")
+                .help("leave it out: whoever preempts takes over in any case, by its priority"),
+        );
+    }
+    if !preempts(Preemption::Allowed) && !router.preempt_delay.value.is_zero() {
+        problems.report(
+            Problem::at(router.preempt_delay.span, "`preempt_delay` is for preempt = true alone")
+                .label("does nothing here")
+                .also(router.preemption.span, "it never preempts")
+                .help("leave one of the two out"),
         );
     }
     let Some(family) = family(router) else { return };

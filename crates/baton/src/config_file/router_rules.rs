@@ -7,7 +7,7 @@ use std::sync::Arc;
 use node::config::{InterfaceAddress, Transport, VirtualRouterConfig};
 use node::name::{GroupName, InterfaceName, RouterName};
 use node::routing::{VirtualRoute, VirtualRule};
-use vrrp::{Authentication, Family, Preemption, Priority};
+use vrrp::{Authentication, Family, Preemption, Priority, Restraint};
 
 use super::document::Document;
 use super::node_section::NodeSection;
@@ -111,6 +111,11 @@ fn resolve_one<'a>(
         priority: priority.value,
         interval: section.interval,
         preemption: preemption.value,
+        restraint: Restraint {
+            unheard: section.hearing_wait.value,
+            before_preempting: section.preempt_delay.value,
+        },
+        start_delay: section.start_delay,
         checksum: section.checksum.value,
         transport,
         authentication: authentication.clone(),

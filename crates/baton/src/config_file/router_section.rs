@@ -21,11 +21,14 @@ pub(super) const KEYS: &[&str] = &[
     "announcements",
     "authentication",
     "checksum",
+    "hearing_wait",
     "interface",
     "min_hop_limit",
     "node",
     "preempt",
+    "preempt_delay",
     "priority",
+    "start_delay",
     "sync_group",
     "track",
     "transport",
@@ -60,6 +63,13 @@ const ANNOUNCEMENTS: Announcements =
 
 /// The longest times between announcements, a day: beyond it a mistake is more likely than a wish.
 const ANNOUNCEMENT_TIME_LIMIT: Duration = Duration::from_hours(24);
+
+/// The default of `hearing_wait`: a switch's port that runs the spanning tree of old (IEEE 802.1D) forwards 30 seconds
+/// after its link has come up.
+pub(super) const HEARING_WAIT: Duration = Duration::from_secs(30);
+
+/// The longest delay, an hour: who wants to wait longer wants a person to decide.
+const DELAY_LIMIT: Duration = Duration::from_hours(1);
 
 /// The most announcements of one address in a burst; neighbours that missed so many are not reachable at all.
 const BURST_LIMIT: u32 = 100;
@@ -130,6 +140,12 @@ pub(super) struct RouterSection {
     pub(super) authentication: Option<AuthenticationSection>,
     /// Whether a Backup takes over from an Active of lower priority.
     pub(super) preemption: At<Preemption>,
+    /// How long one that has come up and hears nobody waits before it claims, without preemption.
+    pub(super) hearing_wait: At<Duration>,
+    /// How long it hears an Active of lower priority before it preempts it.
+    pub(super) preempt_delay: At<Duration>,
+    /// How long after its start a node takes no part.
+    pub(super) start_delay: Duration,
     /// The priority on all nodes, instead of the nodes' own.
     pub(super) priority: Option<At<Priority>>,
     /// How its checksum is computed.
@@ -169,6 +185,9 @@ impl RouterSection {
         });
         let min_hop_limit = section.optional("min_hop_limit", |field| field.integer(1..=255));
         let preemption = section.optional("preempt", preemption);
+        let delay = |key| section.optional(key, |field| field.duration(Duration::ZERO..=DELAY_LIMIT));
+        let [hearing_wait, preempt_delay, start_delay] =
+            ["hearing_wait", "preempt_delay", "start_delay"].map(delay);
         let checksum = section.optional("checksum", |field| {
             field.word(&[
                 ("rfc9568", ChecksumStyle::MessageOnly),
@@ -215,6 +234,9 @@ impl RouterSection {
             min_hop_limit: section.or(min_hop_limit, u8::MAX),
             authentication: authentication?,
             preemption: section.or(preemption, Preemption::Allowed),
+            hearing_wait: section.or(hearing_wait, HEARING_WAIT),
+            preempt_delay: section.or(preempt_delay, Duration::ZERO),
+            start_delay: section.or(start_delay, Duration::ZERO).value,
             priority,
             checksum: section.or(checksum, ChecksumStyle::MessageOnly),
             addresses: addresses?.value,

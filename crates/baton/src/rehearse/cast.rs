@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use lab::{Lab, Namespace, PATIENCE, Prober, Process, Timeline, WebServer};
 use node::name::NodeName;
+use vrrp::Preemption;
 
 use super::RehearseError;
 use super::layout::{CLIENT, Layout, node_machine, server_machine};
@@ -210,7 +211,13 @@ impl<'rehearsal> Cast<'rehearsal> {
     /// How long anything may take: the slowest virtual router's election and [`SLACK`].
     pub fn limit(&self) -> Duration {
         let routers = self.nodes.routers().into_values().flatten();
-        let waits = routers.map(|(_, router)| router.interval.active_down(router.version, router.priority));
+        let waits = routers.map(|(_, router)| {
+            let unheard = match router.preemption {
+                Preemption::Allowed => Duration::ZERO,
+                Preemption::Refused => router.restraint.unheard,
+            };
+            router.interval.active_down(router.version, router.priority).max(unheard) + router.start_delay
+        });
         2 * waits.max().unwrap_or_default() + SLACK
     }
 

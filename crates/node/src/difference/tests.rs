@@ -2,7 +2,7 @@ use std::num::{NonZeroU8, NonZeroU32};
 
 use virtual_server::health::HttpCheck;
 use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
-use vrrp::{Authentication, Centiseconds, Family, Priority, Version, Vrid};
+use vrrp::{Authentication, Centiseconds, Family, Priority, Restraint, Version, Vrid};
 
 use super::*;
 use crate::config::{AnnouncementRate, Announcements, EngineConfig, InterfaceAddress, Memory};
@@ -27,6 +27,8 @@ fn config() -> Config {
         priority: Priority::new(150).unwrap(),
         interval: Centiseconds::DEFAULT,
         preemption: Preemption::Allowed,
+        restraint: Restraint::default(),
+        start_delay: Duration::ZERO,
         checksum: ChecksumStyle::MessageOnly,
         transport: Transport::Multicast { source: None },
         authentication: Authentication::None,

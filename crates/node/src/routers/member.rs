@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) standing: Standing,
     pub(super) since: Instant,
     pub(super) reason: String,
+    /// Before that it takes no part after the node's start.
+    pub(super) not_before: Option<Instant>,
     /// What its tracks add to its priority.
     pub(super) weights: BTreeMap<TrackName, i32>,
     pub(super) counters: RouterCounters,
@@ -70,6 +72,7 @@ impl Member {
             standing: Standing::Idle,
             since: now,
             reason: "not started yet".to_owned(),
+            not_before: None,
             weights: BTreeMap::new(),
             counters: RouterCounters::default(),
             refusals: BTreeMap::new(),
@@ -276,6 +279,7 @@ impl Member {
                 Some(Away { .. }) => Preemption::Refused,
                 None => config.preemption,
             },
+            restraint: config.restraint,
             source,
             addresses: config.addresses.iter().map(|address| address.address).collect(),
         }

@@ -63,6 +63,9 @@ impl Routers {
             // What is not known yet takes no role away.
             Standing::Running(_) => Ok(source),
             _ if self.inheritance.has(name, now) => Ok(source),
+            _ if self.members[name].not_before.is_some_and(|moment| now < moment) => {
+                Err(Obstacle::Wait(Wait::StartDelay))
+            }
             Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => {
                 self.track_wait(name).map_or(Ok(source), |wait| Err(Obstacle::Wait(wait)))
             }
@@ -97,6 +100,17 @@ impl Routers {
             self.introduce(name, outputs);
         }
         self.follow_up(name, actions, now, outputs);
+    }
+
+    /// Has every virtual router with a start delay wait for its end.
+    pub(super) fn delay_start(&mut self, now: Instant) {
+        for (name, member) in &mut self.members {
+            let delay = member.config.start_delay;
+            if !delay.is_zero() {
+                member.not_before = Some(now + delay);
+                self.timers.set(Timer::Start(name.clone()), member.not_before);
+            }
+        }
     }
 
     fn member_mut(&mut self, name: &RouterName) -> &mut Member {

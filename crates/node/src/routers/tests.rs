@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use vrrp::{
     Advertisement, Authentication, BecomeActiveCause, Centiseconds, ChecksumStyle, Family, MacAddress,
-    Preemption, Priority, Version, Vrid,
+    Preemption, Priority, Restraint, Version, Vrid,
 };
 
 use super::*;
@@ -50,6 +50,8 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         priority: Priority::DEFAULT,
         interval: Centiseconds::DEFAULT,
         preemption: Preemption::Allowed,
+        restraint: Restraint::default(),
+        start_delay: Duration::ZERO,
         checksum: ChecksumStyle::MessageOnly,
         transport: Transport::Multicast { source: None },
         authentication: Authentication::None,

@@ -215,3 +215,20 @@ fn a_role_that_a_dead_daemon_left_is_taken_up_before_anything_is_known_of_its_tr
     let _ = heir.handle(input, at(3_950));
     assert_eq!(state(&heir, "web"), RouterState::Leaving, "the first word counts at once");
 }
+
+#[test]
+fn a_start_delay_ends_by_itself_and_holds_for_the_whole_group() {
+    let delayed = VirtualRouterConfig { start_delay: Duration::from_secs(20), ..virtual_router(51, 50) };
+    let mut routers =
+        started(config(&[("web", delayed), ("inside", virtual_router(52, 1))], &["inside", "web"]));
+    let _ = run_until(&mut routers, at(19_999));
+    assert_eq!(
+        (state(&routers, "web"), state(&routers, "inside")),
+        (RouterState::Initialize, RouterState::Initialize)
+    );
+    let _ = run_until(&mut routers, at(20_000));
+    assert_eq!(
+        (state(&routers, "web"), state(&routers, "inside")),
+        (RouterState::Backup, RouterState::Backup)
+    );
+}
