@@ -12,7 +12,8 @@ use simulator::invariants::Broken;
 use simulator::kernel::Pace;
 use simulator::network::{Order, Quality};
 use simulator::site::{
-    Cast, Grouping, NodeIndex, Seat, SegmentIndex, Site, SiteFollow, SiteNode, SiteRouter, SiteService, Sorry,
+    Cast, Grouping, NodeIndex, Proof, Seat, SegmentIndex, Site, SiteFollow, SiteNode, SiteRouter,
+    SiteService, Sorry,
 };
 use simulator::trace::Detail;
 use simulator::world::{Setting, World};
@@ -77,6 +78,7 @@ fn setting() -> Setting {
             nodes: [200, 150, 120, 100, 100].map(node).to_vec(),
             routers: vec![router],
             grouping: Grouping::Apart,
+            proof: Proof::Spared,
             service: Some(service),
         },
         quality: Quality {

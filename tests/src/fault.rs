@@ -51,6 +51,19 @@ pub enum Fault {
     Pass(NodeIndex, Option<Duration>),
     /// A daemon is told to come back.
     Return(NodeIndex),
+    /// A machine's wall clock is set.
+    Clock(NodeIndex, Clock),
+}
+
+/// What a wall clock shows, next to the right time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The right time.
+    Right,
+    /// Later.
+    Ahead(Duration),
+    /// Earlier.
+    Behind(Duration),
 }
 
 /// What is different in a configuration that is reloaded.
@@ -122,6 +135,15 @@ impl fmt::Display for Fault {
                 write!(formatter, "{} is told to pass everything on for {time:?}", node_name(*node))
             }
             Self::Return(node) => write!(formatter, "{} is told to come back", node_name(*node)),
+            Self::Clock(node, Clock::Right) => {
+                write!(formatter, "the wall clock of {} is put right", node_name(*node))
+            }
+            Self::Clock(node, Clock::Ahead(time)) => {
+                write!(formatter, "the wall clock of {} is set {time:?} ahead", node_name(*node))
+            }
+            Self::Clock(node, Clock::Behind(time)) => {
+                write!(formatter, "the wall clock of {} is set {time:?} behind", node_name(*node))
+            }
             Self::Reload(node, reload) => {
                 write!(formatter, "{} reloads, ", node_name(*node))?;
                 match reload {

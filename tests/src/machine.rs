@@ -7,10 +7,15 @@ use monotonic::Instant;
 use node::Node;
 use node::config::Config;
 use node::host_state::Wanted;
+use node::wall_clock::WallClock;
 
+use crate::fault::Clock;
 use crate::health_book::HealthBook;
 use crate::kernel::{Kernel, Pace};
 use crate::world::Event;
+
+/// What the wall clocks show when the world's clock starts.
+const TODAY: Duration = Duration::from_hours(500_000);
 
 /// One machine of a world.
 #[derive(Clone, Debug)]
@@ -22,6 +27,8 @@ pub(crate) struct Machine {
     /// How far its clock is ahead of the world's: each machine was booted at another time, so that what happens on a
     /// grid of one machine's clock does not happen at once on all.
     pub(crate) clock: Duration,
+    /// What its wall clock shows, next to the right time.
+    pub(crate) wall_clock: Clock,
     /// When the daemon wants to be called next, by the world's clock.
     pub(crate) deadline: Option<Instant>,
     /// Which daemon it is, so that nothing reaches it that was meant for the one before.
@@ -49,6 +56,7 @@ impl Machine {
             kernel: Kernel::new(pace),
             book: HealthBook::default(),
             clock,
+            wall_clock: Clock::Right,
             deadline: None,
             life: 0,
         }
@@ -57,6 +65,17 @@ impl Machine {
     /// Returns what its clock says when the world's says this.
     pub(crate) fn local(&self, now: Instant) -> Instant {
         now + self.clock
+    }
+
+    /// Returns what its wall clock shows when the world's clock says this.
+    pub(crate) fn shown(&self, now: Instant) -> WallClock {
+        let right = TODAY + now.since_start();
+        let shown = match self.wall_clock {
+            Clock::Right => right,
+            Clock::Ahead(time) => right + time,
+            Clock::Behind(time) => right.saturating_sub(time),
+        };
+        WallClock::new(self.local(now), shown)
     }
 
     /// Asks the daemon anew when it wants to be called next.

@@ -10,13 +10,13 @@ use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
 use crate::dice::{Dice, PerMille};
-use crate::fault::{Fault, Reload};
+use crate::fault::{Clock, Fault, Reload};
 use crate::invariants::Broken;
 use crate::kernel::{Pace, Temper};
 use crate::network::{Order, Quality, Road};
 use crate::scene::NodeSet;
 use crate::site::{
-    Carrier, Cast, Grouping, NODE_LIMIT, NodeIndex, Seat, SegmentIndex, ServerIndex, Site, SiteFollow,
+    Carrier, Cast, Grouping, NODE_LIMIT, NodeIndex, Proof, Seat, SegmentIndex, ServerIndex, Site, SiteFollow,
     SiteNode, SiteRouter, SiteService, Sorry,
 };
 use crate::trace::Detail;
@@ -163,6 +163,7 @@ fn heal(world: &mut World, site: &Site, quality: Quality, dice: &mut Dice) -> Re
         }
         world.inflict(Fault::Resume(from))?;
         world.inflict(Fault::Return(from))?;
+        world.inflict(Fault::Clock(from, Clock::Right))?;
         world.inflict(Fault::Temper(from, Temper::Obliging))?;
         if dice.chance(PerMille(900)) {
             for segment in site.segments() {
@@ -203,6 +204,12 @@ fn setting(dice: &mut Dice, detail: Detail) -> Setting {
         3 => Pace { chunk_time: shortest / 2, chunk: 1 },
         _ => Pace { chunk_time: shortest * 3, chunk: 100 },
     };
+    let (mut site, mut quality) = (site, quality);
+    if dice.chance(PerMille(250)) {
+        site.proof = Proof::Given;
+        // One that was overtaken cannot be told from a recording.
+        quality.order = Order::Kept;
+    }
     Setting { site, quality, pace, detail }
 }
 
@@ -244,7 +251,7 @@ fn site(dice: &mut Dice) -> Site {
             SiteNode { seats, addresses: 1, first_weight: Weight::DEFAULT }
         })
         .collect();
-    let mut site = Site { nodes, routers, grouping, service: None };
+    let mut site = Site { nodes, routers, grouping, proof: Proof::Spared, service: None };
     if dice.chance(PerMille(600)) {
         site.service = Some(service(&site, dice));
     }
@@ -285,7 +292,7 @@ fn priority(dice: &mut Dice) -> Priority {
 fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
     let node = NodeIndex(dice.index(site.nodes.len()));
     let segment = dice.pick(&site.segments().into_iter().collect::<Vec<_>>());
-    match dice.below(18) {
+    match dice.below(19) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),
         2 => (Fault::Crash(node), Vec::new()),
         3 | 4 => (Fault::Stop(node), vec![Fault::Start(node)]),
@@ -314,6 +321,12 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
         16 => {
             let time = longest_interval(site).duration() * dice.pick(&[1, 5]);
             (Fault::Pass(node, Some(time)), Vec::new())
+        }
+        17 => {
+            let time =
+                dice.pick(&[Duration::from_secs(1), Duration::from_hours(1), Duration::from_hours(24 * 365)]);
+            let clock = dice.pick(&[Clock::Ahead(time), Clock::Behind(time)]);
+            (Fault::Clock(node, clock), vec![Fault::Clock(node, Clock::Right)])
         }
         _ => (Fault::Reload(node, reload(site, node, dice)), Vec::new()),
     }

@@ -15,8 +15,8 @@ use node::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
 use virtual_server::health::{Check, CheckKind};
 use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceKey, Weight};
 use vrrp::{
-    Authentication, Centiseconds, ChecksumStyle, Family, MacAddress, Preemption, Priority, Restraint,
-    Version, Vrid,
+    Authentication, Centiseconds, ChecksumStyle, Family, Hmac, HmacMode, Key, KeyId, KeyRing, MacAddress,
+    Preemption, Priority, Restraint, Version, Vrid,
 };
 
 /// The most nodes that a site has; invariants keep arrays of this length.
@@ -59,6 +59,8 @@ pub struct Site {
     pub routers: Vec<SiteRouter>,
     /// Whether the virtual routers are a sync group.
     pub grouping: Grouping,
+    /// Whether advertisements are signed.
+    pub proof: Proof,
     /// The virtual server behind the first virtual router.
     pub service: Option<SiteService>,
 }
@@ -110,6 +112,15 @@ pub enum Cast {
     Multicast,
     /// The other nodes one by one.
     Unicast,
+}
+
+/// Whether advertisements prove where they come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// They do not.
+    Spared,
+    /// They carry an HMAC trailer, and without one they are refused.
+    Given,
 }
 
 /// Whether the virtual routers move together.
@@ -291,7 +302,7 @@ impl Site {
             start_delay: Duration::ZERO,
             checksum: ChecksumStyle::MessageOnly,
             transport,
-            authentication: Authentication::None,
+            authentication: authentication(self.proof),
             addresses: self.virtual_addresses(node, router),
             unadvertised: self.gateway(router).into_iter().collect(),
             routes: Vec::new(),
@@ -379,6 +390,20 @@ pub fn router_named(name: &RouterName) -> RouterIndex {
 pub fn router_of_vrid(vrid: u8) -> Option<RouterIndex> {
     let index = usize::from(vrid.checked_sub(FIRST_VRID)?);
     (index < ROUTER_LIMIT).then_some(RouterIndex(index))
+}
+
+/// The same key on every node.
+fn authentication(proof: Proof) -> Authentication {
+    match proof {
+        Proof::Spared => Authentication::None,
+        Proof::Given => {
+            let id = KeyId::new(1).expect("1 is a key's number");
+            let key = Key::read(&[b'k'; 32]).expect("32 bytes are enough");
+            let keys = KeyRing::new([(id, key)].into(), id).expect("the key is there");
+            let clock_tolerance = Duration::from_secs(5);
+            Authentication::Hmac(Hmac { keys, mode: HmacMode::Enforce, clock_tolerance })
+        }
+    }
 }
 
 /// Returns the name of every node's interface on a segment.

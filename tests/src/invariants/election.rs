@@ -8,10 +8,11 @@ use node::report::Report;
 use super::{Broken, ensure};
 use crate::network::Network;
 use crate::scene::{NodeSet, Presence, Scene, Standing};
-use crate::site::{Carrier, NodeIndex, RouterIndex, node_name, router_name};
+use crate::site::{Carrier, NodeIndex, Proof, RouterIndex, node_name, router_name};
 
 /// Of two Actives the lower one hears the higher within the higher one's interval and the way of a packet, and yields:
-/// counted from the moment at which both are Active and the higher is heard without loss.
+/// counted from the moment at which both are Active and the higher is heard without loss. Where advertisements are signed
+/// and the higher one's clock is behind, it is believed after it has heard the lower one.
 ///
 /// # Errors
 /// [`Broken`] with both.
@@ -33,7 +34,11 @@ pub fn one_active(router: RouterIndex, scene: &Scene, network: &Network, now: In
                 network.disturbed(segment, high, low),
             ];
             let since = since.into_iter().max().expect("five moments have a last one");
-            let patience = scene.seat(high, router).interval.duration() + network.longest_delay();
+            let word = |node| scene.seat(node, router).interval.duration() + network.longest_delay();
+            let patience = match scene.site.proof {
+                Proof::Spared => word(high),
+                Proof::Given => word(low) + word(high),
+            };
             ensure!(
                 one_active,
                 now <= since + patience,

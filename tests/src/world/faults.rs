@@ -44,6 +44,7 @@ impl World {
             | Fault::Pace(..)
             | Fault::Pass(..)
             | Fault::Return(_)
+            | Fault::Clock(..)
             | Fault::Reload(..) => {}
         }
         match fault {
@@ -111,8 +112,17 @@ impl World {
                 let until = time.map(|time| self.machines[node.0].local(self.now) + time);
                 self.command(node, fault, Input::Pass { routers: self.every_router(), until })
             }
+            Fault::Clock(node, clock) => {
+                self.machines[node.0].wall_clock = clock;
+                self.look_at_the_wall_clock(node)
+            }
             Fault::Return(node) => self.command(node, fault, Input::Return { routers: self.every_router() }),
         }
+    }
+
+    fn look_at_the_wall_clock(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        let shown = self.machines[node.0].shown(self.now);
+        self.feed(node, Input::WallClock(shown))
     }
 
     fn every_router(&self) -> BTreeSet<RouterName> {
@@ -152,6 +162,7 @@ impl World {
         for segment in self.referee.scene.site.segments() {
             self.tell_link(node, segment)?;
         }
+        self.look_at_the_wall_clock(node)?;
         self.feed(node, Input::Start)?;
         // A kernel may hold what a daemon before this one left.
         self.wake_kernel(node);
@@ -203,6 +214,7 @@ impl World {
                 machine.daemon = Daemon::Running(brain);
                 self.referee.scene.set_presence(node, Presence::Running);
                 self.referee.disturb_node(node, self.now);
+                self.look_at_the_wall_clock(node)?;
                 backlog.sort_by_key(|event| !matches!(event, Event::Arrival { .. }));
                 for event in backlog {
                     self.happen(event)?;

@@ -7,7 +7,8 @@ use simulator::dice::PerMille;
 use simulator::kernel::Pace;
 use simulator::network::{Order, Quality};
 use simulator::site::{
-    Cast, Grouping, NodeIndex, Seat, SegmentIndex, Site, SiteFollow, SiteNode, SiteRouter, SiteService, Sorry,
+    Cast, Grouping, NodeIndex, Proof, Seat, SegmentIndex, Site, SiteFollow, SiteNode, SiteRouter,
+    SiteService, Sorry,
 };
 use simulator::trace::Detail;
 use simulator::world::Setting;
@@ -55,6 +56,7 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
             nodes: priorities.iter().map(node).collect(),
             routers: vec![router],
             grouping: Grouping::Apart,
+            proof: Proof::Spared,
             service: Some(service),
         },
         quality: Quality {
