@@ -11,6 +11,8 @@ pub struct NodeStatus {
     pub node: String,
     /// Its virtual routers.
     pub virtual_routers: BTreeMap<String, RouterStatus>,
+    /// Its sync groups.
+    pub sync_groups: BTreeMap<String, GroupStatus>,
     /// Its tracks.
     pub tracks: BTreeMap<String, TrackStatus>,
     /// Its virtual servers.
@@ -93,6 +95,15 @@ pub struct RouterStatus {
     pub rules: Vec<String>,
     /// How often a route or rule was put back that somebody else had removed.
     pub routing_restored: u64,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct GroupStatus {
+    /// `initialize`, `backup`, `active` or `fault`.
+    pub state: String,
+    /// Who holds it back, and why.
+    pub reason: String,
 }
 
 /// One track.

@@ -183,3 +183,43 @@ fn weights_swap_the_roles_and_swap_them_back() {
     let seen = client.stop().unwrap().since(begin);
     assert_eq!(seen.lost(), 0, "{seen}");
 }
+
+#[test]
+fn a_sync_group_shows_who_holds_it_back_and_a_track_of_its_own_counts_for_all_members() {
+    let group = r#"
+sync_group = "edge"
+[virtual_router.inside]
+interface = "eth1"
+virtual_router_id = 52
+advert_interval = "100ms"
+virtual_addresses = ["10.78.0.1/24"]
+sync_group = "edge"
+[sync_group.edge]
+track = ["check"]
+[track.check]
+interface = "dummy0"
+"#;
+    let mut pair = Pair::idle(&pair(&[WEB, group]));
+    pair.start("lb1");
+    let edge = |pair: &mut Pair| pair.daemon("lb1").status().sync_groups.remove("edge").unwrap();
+    let wait_for = |pair: &mut Pair, state: &str, reason: &str| {
+        let waited = wait_until(reason, LIMIT, || {
+            let edge = edge(pair);
+            Ok(edge.state == state && edge.reason.ends_with(reason))
+        });
+        waited.unwrap_or_else(|error| panic!("{error}: {:?}", edge(pair)));
+    };
+    wait_for(&mut pair, "fault", " holds it back: track check is down: dummy0 does not exist");
+    let status = pair.daemon("lb1").ask(&["status"]).output;
+    assert!(status.contains("web fault"), "{status}");
+    pair.machine("lb1")
+        .run(&["ip", "link", "add", "dummy0", "type", "veth", "peer", "name", "dummy1"])
+        .unwrap();
+    pair.machine("lb1").run(&["ip", "link", "set", "dummy1", "up"]).unwrap();
+    pair.machine("lb1").run(&["ip", "link", "set", "dummy0", "up"]).unwrap();
+    wait_for(&mut pair, "active", "every member is Active");
+    pair.wait_for_holder_of_all(&[VIRTUAL, "10.78.0.1"], "lb1");
+    pair.machine("lb1").run(&["ip", "link", "delete", "dummy0"]).unwrap();
+    pair.wait_for_holders(VIRTUAL, &[]);
+    pair.wait_for_holders("10.78.0.1", &[]);
+}

@@ -1,6 +1,7 @@
 //! The status of a node as JSON and as a table; the names in the JSON stay.
 
 mod engine;
+mod groups;
 mod tracks;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use node::status::{
 use serde::{Deserialize, Serialize};
 
 use self::engine::EngineView;
+use self::groups::GroupView;
 use self::tracks::TrackView;
 use crate::engine::EngineStatus;
 
@@ -28,6 +30,7 @@ pub struct NodeView {
     pub node: String,
     pub version: String,
     pub virtual_routers: BTreeMap<String, RouterView>,
+    pub sync_groups: BTreeMap<String, GroupView>,
     pub tracks: BTreeMap<String, TrackView>,
     pub virtual_servers: BTreeMap<String, ServerView>,
     /// Packets for virtual routers that this node does not have.
@@ -197,6 +200,9 @@ impl NodeView {
             virtual_routers: (routers.virtual_routers.iter())
                 .map(|(name, router)| (name.to_string(), RouterView::new(router, calendar)))
                 .collect(),
+            sync_groups: (routers.sync_groups.iter())
+                .map(|(name, group)| (name.to_string(), GroupView::new(group)))
+                .collect(),
             tracks: (routers.tracks.iter())
                 .map(|(name, track)| (name.to_string(), TrackView::new(track, calendar)))
                 .collect(),
@@ -311,6 +317,15 @@ impl fmt::Display for NodeView {
             routers.row([name, &router.state, &priority, &short(router.since), &reason]);
         }
         write!(formatter, "\n{routers}")?;
+        if !self.sync_groups.is_empty() {
+            let mut groups = Table::new(["sync group", "state", "members", "reason"]);
+            for (name, group) in &self.sync_groups {
+                let members = group.members.iter().map(|(name, member)| format!("{name} {}", member.stance));
+                let members = members.collect::<Vec<_>>().join(", ");
+                groups.row([name, &group.state, &members, &group.reason]);
+            }
+            write!(formatter, "\n{groups}")?;
+        }
         if !self.tracks.is_empty() {
             let mut tracks = Table::new(["track", "state", "effect", "since", "reason"]);
             for (name, track) in &self.tracks {

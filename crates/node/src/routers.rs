@@ -12,6 +12,7 @@ mod pacing;
 mod quiet;
 mod rivals;
 mod source;
+mod standing_together;
 mod taking_part;
 #[cfg(test)]
 mod tests;
@@ -142,6 +143,8 @@ pub struct Routers {
     phase: Phase,
     members: BTreeMap<RouterName, Member>,
     by_vrid: BTreeMap<(Segment, u8), RouterName>,
+    /// When something last happened.
+    looked_at: Instant,
     groups: Groups,
     tracks: BTreeMap<TrackName, Track>,
     links: BTreeMap<InterfaceName, LinkState>,
@@ -201,6 +204,7 @@ impl Routers {
             phase: Phase::Waiting,
             members: BTreeMap::new(),
             by_vrid: BTreeMap::new(),
+            looked_at: now,
             groups: Groups::default(),
             tracks: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -246,12 +250,20 @@ impl Routers {
         let virtual_routers =
             self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
         let tracks = self.tracks.iter().map(|(name, track)| (name.clone(), track.status())).collect();
-        RoutersStatus { virtual_routers, tracks, unknown_vrid: self.unknown_vrid, ipvs: self.ipvs.clone() }
+        let sync_groups = self.group_status(self.looked_at);
+        RoutersStatus {
+            virtual_routers,
+            sync_groups,
+            tracks,
+            unknown_vrid: self.unknown_vrid,
+            ipvs: self.ipvs.clone(),
+        }
     }
 
     /// Takes one input and answers with what is to be done.
     #[must_use]
     pub fn handle(&mut self, input: RoutersInput<'_>, now: Instant) -> Vec<RoutersOutput> {
+        self.looked_at = now;
         let mut outputs = Vec::new();
         match input {
             RoutersInput::Start => {

@@ -19,6 +19,8 @@ use crate::track::PrioritySum;
 pub struct RoutersStatus {
     /// Each virtual router.
     pub virtual_routers: BTreeMap<RouterName, RouterStatus>,
+    /// Each sync group.
+    pub sync_groups: BTreeMap<GroupName, GroupStatus>,
     /// Each track.
     pub tracks: BTreeMap<TrackName, TrackStatus>,
     /// How many packets were refused for want of a virtual router with their number.
@@ -73,6 +75,40 @@ pub struct Rival {
     pub since: Instant,
     /// When it was last heard.
     pub last_heard: Instant,
+}
+
+/// One sync group at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Where it stands: where the member stands that is worst off.
+    pub state: RouterState,
+    /// How each member stands.
+    pub members: BTreeMap<RouterName, Stance>,
+    /// Which member holds the others back, and why.
+    pub reason: String,
+}
+
+/// How one member of a sync group stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// It is Active.
+    Active,
+    /// It has released the role and serves until its successor does.
+    Leaving,
+    /// It may claim, and waits for the others.
+    Ready,
+    /// It watches an Active.
+    Watching,
+    /// It does not take part yet.
+    Waiting {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot take part.
+    Faulted {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// One track at one moment.

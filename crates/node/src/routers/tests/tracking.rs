@@ -232,3 +232,24 @@ fn a_start_delay_ends_by_itself_and_holds_for_the_whole_group() {
         (RouterState::Backup, RouterState::Backup)
     );
 }
+
+#[test]
+fn the_state_of_a_group_says_who_is_ready_and_who_holds_it_back() {
+    let mut routers = pair();
+    let group = |routers: &Routers| {
+        let group = routers.status().sync_groups["edge"].clone();
+        (group.state, group.reason)
+    };
+    assert_eq!(group(&routers), (RouterState::Backup, "every Backup of it watches for an Active".to_owned()));
+    let _ = hear(&mut routers, &advertisement(52, 200), at(3_000));
+    let _ = hear(&mut routers, &advertisement(52, 200), at(4_000));
+    let held_back = "web may claim, and inside holds it back: its Active may still be there".to_owned();
+    assert_eq!(group(&routers), (RouterState::Backup, held_back));
+    let _ = run_until(&mut routers, at(8_000));
+    assert_eq!(group(&routers), (RouterState::Active, "every member is Active".to_owned()));
+    let gone = LinkState { is_up: false, ..link(&[OWN]) };
+    let _ = routers.handle(link_event(Some(gone)), at(8_100));
+    let (state, reason) = group(&routers);
+    assert_eq!(state, RouterState::Fault);
+    assert_eq!(reason, "inside holds it back: interface eth0 is down or has no carrier");
+}
