@@ -305,6 +305,7 @@ impl Site {
             authentication: authentication(self.proof),
             addresses: self.virtual_addresses(node, router),
             unadvertised: self.gateway(router).into_iter().collect(),
+            device: None,
             routes: Vec::new(),
             rules: Vec::new(),
             announcements: Announcements {

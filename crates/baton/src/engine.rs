@@ -317,7 +317,7 @@ impl Engine {
     }
 
     fn send(&mut self) {
-        self.sockets.send(&self.transmissions, &self.journal);
+        self.sockets.send(&self.transmissions, &self.announcer, &self.journal);
         self.transmissions.clear();
     }
 

@@ -56,6 +56,7 @@ pub fn write(report: &Report) {
         Report::IntervalDiffers { router, from, theirs } => routers::interval_differs(router, *from, *theirs),
         Report::AddressTaken { address } => kernel::address_taken(address),
         Report::AddressLeft { address } => kernel::address_left(address),
+        Report::DeviceChanged { change } => kernel::device_changed(change),
         Report::RoutingChanged { change } => kernel::routing_changed(change),
         Report::Repaired { change } => kernel::repaired(change),
         Report::AddressFight { address, removals, lasting } => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use host::clock::now;
 use host::neighbour_socket::NeighbourSocket;
+use host::packet_socket::{AnnouncementSocket, Frame};
 use host::vrrp_socket::{self, Batch, Reception, VrrpSocket};
 use monotonic::Instant;
 use node::link::LinkEvent;
@@ -15,7 +16,7 @@ use node::name::InterfaceName;
 use node::report::Report;
 use node::routers::{Routers, Transmission};
 use node::{Datagram, Segment};
-use vrrp::Family;
+use vrrp::{Family, frame};
 
 use crate::journal::Journal;
 
@@ -134,10 +135,14 @@ impl Sockets {
     }
 
     /// Sends everything, what goes through one socket together.
-    pub fn send(&mut self, transmissions: &[Transmission], journal: &Journal) {
+    pub fn send(&mut self, transmissions: &[Transmission], frames: &AnnouncementSocket, journal: &Journal) {
+        self.send_frames(transmissions, frames, journal);
         let mut by_segment: BTreeMap<(&InterfaceName, Family), Vec<vrrp_socket::Transmission<'_>>> =
             BTreeMap::new();
-        for Transmission { interface, source, destination, payload } in transmissions {
+        for Transmission { interface, source, destination, mac, payload } in transmissions {
+            if mac.is_some() {
+                continue;
+            }
             let (source, destination) = (*source, *destination);
             by_segment
                 .entry((interface, Family::of(destination)))
@@ -153,6 +158,26 @@ impl Sockets {
         }
         for (interface, reason) in failures {
             self.tell_failure(&interface, reason, journal);
+        }
+    }
+
+    /// Sends what has another hardware address than its interface's.
+    fn send_frames(
+        &mut self,
+        transmissions: &[Transmission],
+        frames: &AnnouncementSocket,
+        journal: &Journal,
+    ) {
+        let mut whole = Vec::new();
+        for Transmission { interface, source, destination: _, mac, payload } in transmissions {
+            if let (Some(mac), Some(index)) = (mac, self.indices.get(interface)) {
+                whole.push((interface, *index, frame::frame(*mac, *source, payload)));
+            }
+        }
+        let batch: Vec<_> =
+            whole.iter().map(|(_, index, octets)| Frame { interface_index: *index, octets }).collect();
+        for failure in frames.send_batch(&batch) {
+            self.tell_failure(whole[failure.index].0, failure.error.to_string(), journal);
         }
     }
 

@@ -11,6 +11,7 @@
 mod address;
 pub mod clock;
 mod descriptor;
+mod device;
 mod ipvs;
 mod link;
 mod messages;

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use node::config::{InterfaceAddress, Scope};
+use node::device::VirtualDevice;
 use node::link::{LinkEvent, LinkState};
 use node::name::{AddressLabel, InterfaceName};
 use vrrp::MacAddress;
 
+use crate::device::OWN_GROUP;
 use crate::record::Record;
 
 /// One address of an interface.
@@ -34,6 +36,8 @@ pub(crate) struct Address {
 #[derive(Clone, Debug)]
 pub(crate) struct Interface {
     pub(crate) name: InterfaceName,
+    /// The interface below it, and its hardware address, where it is a device of Baton's own.
+    own_device: Option<(u32, MacAddress)>,
     is_up: bool,
     mac: Option<MacAddress>,
     /// In the kernel's order.
@@ -94,6 +98,7 @@ impl Interfaces {
             self.by_index.remove(&message.header.index).map_or_else(Vec::new, |before| before.addresses);
         let interface = Interface {
             name,
+            own_device: mac.and_then(|mac| Some((own_parent(message)?, mac))),
             is_up: flags.contains(LinkFlags::Up | LinkFlags::Running),
             mac: mac.filter(|_| has_neighbours),
             addresses,
@@ -129,6 +134,15 @@ impl Interfaces {
     /// Returns the name of the interface of this index.
     pub(crate) fn name(&self, index: u32) -> Option<InterfaceName> {
         self.by_index.get(&index).map(|interface| interface.name.clone())
+    }
+
+    /// Returns every device that is Baton's own.
+    pub(crate) fn own_devices(&self) -> BTreeSet<VirtualDevice> {
+        let own = |interface: &Interface| {
+            let (parent, mac) = interface.own_device?;
+            Some(VirtualDevice { name: interface.name.clone(), parent: self.name(parent)?, mac })
+        };
+        self.by_index.values().filter_map(own).collect()
     }
 
     /// Returns every address that is Baton's own.
@@ -204,6 +218,20 @@ impl Interface {
             addresses: foreign.iter().map(|address| address.ip).collect(),
         }
     }
+}
+
+/// Returns the interface below a device that is Baton's own.
+fn own_parent(message: &LinkMessage) -> Option<u32> {
+    let (mut parent, mut is_macvlan, mut is_own) = (None, false, false);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Link(index) => parent = Some(*index),
+            LinkAttribute::Group(group) => is_own = *group == OWN_GROUP,
+            LinkAttribute::LinkInfo(infos) => is_macvlan = infos.contains(&LinkInfo::Kind(InfoKind::MacVlan)),
+            _ => {}
+        }
+    }
+    parent.filter(|_| is_macvlan && is_own)
 }
 
 impl Address {

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod connection;
+mod devices;
 mod refusals;
 mod routing;
 mod services;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use std::{fs, io, mem};
 
 use node::config::InterfaceAddress;
+use node::device::VirtualDevice;
 use node::host_state::Wanted;
 use node::link::LinkEvent;
 use node::plan::Change;
@@ -102,6 +104,8 @@ pub struct Started {
 pub struct Cleaned {
     /// The virtual addresses.
     pub addresses: Vec<InterfaceAddress>,
+    /// The interfaces with virtual hardware addresses.
+    pub devices: Vec<VirtualDevice>,
     /// The virtual routes.
     pub routes: Vec<VirtualRoute>,
     /// The virtual rules.
@@ -217,6 +221,11 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
         while let Some(event) = events.recv().await {
             let KernelEvent::Reconciled(outcome) = event else { continue };
             cleaned.addresses.extend(outcome.left);
+            for change in outcome.devices {
+                if let Change::LeaveDevice(device) = change {
+                    cleaned.devices.push(device);
+                }
+            }
             for change in outcome.rerouted {
                 if let Change::LeaveRoute(route) = change {
                     cleaned.routes.push(route);

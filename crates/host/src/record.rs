@@ -3,7 +3,7 @@
 //! Addresses carry a tag where the kernel has such a thing; IPVS services never do. So a file names both, and names them
 //! before they come into being: whenever the process dies, the next one knows what it left behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use virtual_server::service::{MarkFamily, Protocol, ServiceKey};
 
+use crate::device::ParentSettings;
 use crate::link::Address;
 
 /// What marks an address as Baton's own, `IFA_PROTO`: the number of VRRP among the Internet protocols.
@@ -58,6 +59,8 @@ pub(crate) struct Record {
     tags: AddressTags,
     addresses: BTreeSet<InterfaceAddress>,
     services: BTreeSet<ServiceKey>,
+    /// What was set on interfaces before devices were put on top.
+    parents: BTreeMap<InterfaceName, ParentSettings>,
 }
 
 /// Whether this kernel keeps the tag of an address.
@@ -80,12 +83,13 @@ impl Record {
         let contents = match fs::read(path) {
             Ok(text) => Contents::parse(&text)
                 .map_err(|reason| RecordError::Damaged { path: path.to_owned(), reason })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeSet::new(), BTreeSet::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Owned::default(),
             Err(source) => return Err(RecordError::File { path: path.to_owned(), verb: "read", source }),
         };
         let release = rustix::system::uname();
         let tags = AddressTags::of_kernel(&release.release().to_string_lossy());
-        Ok(Self { path: path.to_owned(), tags, addresses: contents.0, services: contents.1 })
+        let Owned { addresses, services, parents } = contents;
+        Ok(Self { path: path.to_owned(), tags, addresses, services, parents })
     }
 
     /// Tells whether Baton has put this address there.
@@ -105,6 +109,30 @@ impl Record {
     /// Returns the services that Baton has made or was about to make.
     pub(crate) fn services(&self) -> &BTreeSet<ServiceKey> {
         &self.services
+    }
+
+    /// Returns what was set on interfaces before Baton put devices on top.
+    pub(crate) fn parents(&self) -> BTreeMap<InterfaceName, ParentSettings> {
+        self.parents.clone()
+    }
+
+    /// Writes down what is set on an interface before Baton puts a device on top, unless it has one already.
+    pub(crate) fn note_parent(
+        &mut self,
+        parent: &InterfaceName,
+        before: ParentSettings,
+    ) -> Result<(), RecordError> {
+        if self.parents.contains_key(parent) {
+            return Ok(());
+        }
+        self.parents.insert(parent.clone(), before);
+        self.write()
+    }
+
+    /// Forgets what was set on an interface, since it is set again.
+    pub(crate) fn forget_parent(&mut self, parent: &InterfaceName) -> Result<(), RecordError> {
+        self.parents.remove(parent);
+        self.write()
     }
 
     /// Adds what is about to come into being; only afterwards may it.
@@ -145,7 +173,7 @@ impl Record {
             .mode(0o600)
             .open(&next)
             .map_err(failed)?;
-        let contents = Contents::new(&self.addresses, &self.services);
+        let contents = Contents::new(&self.addresses, &self.services, &self.parents);
         let text = serde_json::to_vec_pretty(&contents).expect("the record is plain data");
         file.write_all(&text).map_err(failed)?;
         fs::rename(&next, &self.path).map_err(failed)
@@ -169,6 +197,16 @@ impl AddressTags {
 struct Contents {
     addresses: Vec<AddressEntry>,
     services: Vec<ServiceEntry>,
+    #[serde(default)]
+    parents: BTreeMap<String, ParentSettings>,
+}
+
+/// The same in terms of its own.
+#[derive(Debug, Default)]
+struct Owned {
+    addresses: BTreeSet<InterfaceAddress>,
+    services: BTreeSet<ServiceKey>,
+    parents: BTreeMap<InterfaceName, ParentSettings>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,7 +242,11 @@ enum ServiceEntry {
 }
 
 impl Contents {
-    fn new(addresses: &BTreeSet<InterfaceAddress>, services: &BTreeSet<ServiceKey>) -> Self {
+    fn new(
+        addresses: &BTreeSet<InterfaceAddress>,
+        services: &BTreeSet<ServiceKey>,
+        parents: &BTreeMap<InterfaceName, ParentSettings>,
+    ) -> Self {
         let addresses = addresses.iter().map(|owned| AddressEntry {
             interface: owned.interface.to_string(),
             address: owned.address,
@@ -224,10 +266,11 @@ impl Contents {
             ServiceKey::Mark { family: MarkFamily::V4, mark } => ServiceEntry::MarkV4(mark),
             ServiceKey::Mark { family: MarkFamily::V6, mark } => ServiceEntry::MarkV6(mark),
         });
-        Self { addresses: addresses.collect(), services: services.collect() }
+        let parents = parents.iter().map(|(name, before)| (name.to_string(), *before));
+        Self { addresses: addresses.collect(), services: services.collect(), parents: parents.collect() }
     }
 
-    fn parse(text: &[u8]) -> Result<(BTreeSet<InterfaceAddress>, BTreeSet<ServiceKey>), String> {
+    fn parse(text: &[u8]) -> Result<Owned, String> {
         let contents: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let address = |entry: AddressEntry| {
             let AddressEntry { interface, address, prefix_length, label, scope } = entry;
@@ -250,7 +293,14 @@ impl Contents {
             ServiceEntry::MarkV6(mark) => ServiceKey::Mark { family: MarkFamily::V6, mark },
         };
         let addresses = contents.addresses.into_iter().map(address).collect::<Result<_, String>>()?;
-        Ok((addresses, contents.services.into_iter().map(service).collect()))
+        let parent = |(name, before): (String, ParentSettings)| {
+            Ok((InterfaceName::new(&name).map_err(|error| error.to_string())?, before))
+        };
+        Ok(Owned {
+            addresses,
+            services: contents.services.into_iter().map(service).collect(),
+            parents: contents.parents.into_iter().map(parent).collect::<Result<_, String>>()?,
+        })
     }
 }
 

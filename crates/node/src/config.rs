@@ -15,6 +15,7 @@ use vrrp::{
 
 pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
 pub use crate::address::{InterfaceAddress, Scope};
+use crate::device::VirtualDevice;
 use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
 use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::TrackConfig;
@@ -76,6 +77,8 @@ pub struct VirtualRouterConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The addresses that move along without being advertised: on other interfaces or of the other family.
     pub unadvertised: Vec<InterfaceAddress>,
+    /// The interface that holds the addresses of [`Self::interface`] under the virtual router's own hardware address.
+    pub device: Option<VirtualDevice>,
     /// The routes that move along.
     pub routes: Vec<VirtualRoute>,
     /// The rules that move along.
@@ -90,6 +93,14 @@ impl VirtualRouterConfig {
     /// Returns every address that moves with this virtual router, advertised or not.
     pub fn all_addresses(&self) -> impl Iterator<Item = &InterfaceAddress> {
         self.addresses.iter().chain(&self.unadvertised)
+    }
+
+    /// Returns the interface whose segment an address is on: that of the virtual router where it has a device of its own.
+    pub fn segment_of<'a>(&'a self, address: &'a InterfaceAddress) -> &'a InterfaceName {
+        match &self.device {
+            Some(device) if device.name == address.interface => &device.parent,
+            Some(_) | None => &address.interface,
+        }
     }
 
     /// Tells whether both are the same election on the same segment, so that one can take the other's place without

@@ -178,6 +178,7 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         authentication,
         addresses,
         unadvertised,
+        device,
         routes,
         rules,
         announcements,
@@ -220,6 +221,7 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         changed(subject, "unadvertised_addresses", unadvertised, &new.unadvertised, |addresses| {
             list(addresses)
         }),
+        changed(subject, "virtual_mac", device, &new.device, |device| device.is_some().to_string()),
         changed(subject, "virtual_routes", routes, &new.routes, |routes| list(routes)),
         changed(subject, "virtual_rules", rules, &new.rules, |rules| list(rules)),
         changed(subject, "announcements.burst", &announcements.burst, &new.announcements.burst, plain),

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use virtual_server::service::{Service, ServiceKey};
 
 use crate::config::{Follow, InterfaceAddress};
+use crate::device::VirtualDevice;
 use crate::name::RouterName;
 use crate::routing::{VirtualRoute, VirtualRule};
 
 /// What the kernel holds for Baton.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct HostState {
+    /// The interfaces with virtual hardware addresses.
+    pub devices: BTreeSet<VirtualDevice>,
     /// The virtual addresses.
     pub addresses: BTreeSet<InterfaceAddress>,
     /// The virtual routes.
@@ -29,6 +32,8 @@ pub struct Roles(pub BTreeMap<RouterName, Arc<Belongings>>);
 /// What moves with a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Belongings {
+    /// The interface of its own hardware address.
+    pub device: Option<VirtualDevice>,
     /// Its addresses.
     pub addresses: Vec<InterfaceAddress>,
     /// Its routes.
@@ -62,6 +67,8 @@ pub struct Wanted {
 /// Addresses, the services that gate them, and the routes and rules that come with them.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Holding {
+    /// The interfaces that some of the addresses are on.
+    pub devices: BTreeSet<VirtualDevice>,
     /// What becomes reachable.
     pub addresses: BTreeSet<InterfaceAddress>,
     /// What has to be complete before.
@@ -114,6 +121,7 @@ impl Wanted {
     pub fn state(&self) -> HostState {
         let services = self.holdings.iter().flat_map(|holding| &holding.services);
         HostState {
+            devices: self.holdings.iter().flat_map(|holding| holding.devices.iter().cloned()).collect(),
             addresses: self.holdings.iter().flat_map(|holding| holding.addresses.iter().cloned()).collect(),
             routes: self.holdings.iter().flat_map(|holding| holding.routes.iter().cloned()).collect(),
             rules: self.holdings.iter().flat_map(|holding| holding.rules.iter().cloned()).collect(),
@@ -124,8 +132,9 @@ impl Wanted {
 
 impl Holding {
     fn of(belongings: &Belongings) -> Self {
-        let Belongings { addresses, routes, rules } = belongings;
+        let Belongings { device, addresses, routes, rules } = belongings;
         Self {
+            devices: device.iter().cloned().collect(),
             addresses: addresses.iter().cloned().collect(),
             services: Vec::new(),
             routes: routes.iter().cloned().collect(),
@@ -134,7 +143,8 @@ impl Holding {
     }
 
     fn absorb(&mut self, other: Self) {
-        let Self { addresses, services, routes, rules } = other;
+        let Self { devices, addresses, services, routes, rules } = other;
+        self.devices.extend(devices);
         self.addresses.extend(addresses);
         self.services.extend(services);
         self.routes.extend(routes);

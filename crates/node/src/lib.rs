@@ -13,6 +13,7 @@
 
 mod address;
 pub mod config;
+pub mod device;
 pub mod difference;
 pub mod fault;
 pub mod fight;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use virtual_server::service::{Destination, Service, ServiceKey};
 
 use crate::config::InterfaceAddress;
+use crate::device::VirtualDevice;
 use crate::host_state::{Holding, HostState, Wanted};
 use crate::routing::{VirtualRoute, VirtualRule};
 
@@ -20,6 +21,8 @@ pub enum Change {
     LeaveRoute(VirtualRoute),
     /// Remove a virtual address.
     LeaveAddress(InterfaceAddress),
+    /// Remove an interface with a virtual hardware address.
+    LeaveDevice(VirtualDevice),
     /// Add a service without destinations.
     AddService(Arc<Service>),
     /// Change a service's scheduler, flags or persistence.
@@ -30,6 +33,8 @@ pub enum Change {
     EditDestination(ServiceKey, SocketAddr, Destination),
     /// Take a real server out of a service.
     RemoveDestination(ServiceKey, SocketAddr),
+    /// Add an interface with a virtual hardware address.
+    TakeDevice(VirtualDevice),
     /// Add a virtual address.
     TakeAddress(InterfaceAddress),
     /// Add a virtual route.
@@ -52,6 +57,12 @@ impl HostState {
             }
             Change::LeaveAddress(address) => {
                 self.addresses.remove(address);
+            }
+            Change::LeaveDevice(device) => {
+                self.devices.remove(device);
+            }
+            Change::TakeDevice(device) => {
+                self.devices.insert(device.clone());
             }
             Change::TakeAddress(address) => {
                 self.addresses.insert(address.clone());
@@ -96,6 +107,8 @@ impl fmt::Display for Change {
             Self::LeaveRule(rule) => write!(formatter, "remove rule {rule}"),
             Self::LeaveRoute(route) => write!(formatter, "remove route {route}"),
             Self::LeaveAddress(address) => write!(formatter, "remove address {address}"),
+            Self::LeaveDevice(device) => write!(formatter, "remove interface {device}"),
+            Self::TakeDevice(device) => write!(formatter, "add interface {device}"),
             Self::AddService(service) => write!(formatter, "add service {}", service.key),
             Self::EditService(service) => write!(formatter, "edit service {}", service.key),
             Self::AddDestination(service, address, destination) => {
@@ -125,7 +138,7 @@ impl fmt::Display for Change {
 
 /// Returns what turns `seen` into `wanted`, in an order of which every beginning is safe.
 ///
-/// Rules, routes and addresses leave before anything else, in this order, and services are dismantled last. In between
+/// Rules, routes, addresses and the interfaces made for them leave before anything else, in this order, and services are dismantled last. In between
 /// each holding is worked off whole, its services before its addresses and these before its routes and rules; the one
 /// with the least work on its services comes first, so that no holding's addresses wait for the larger table of another.
 /// Only a route that needs an address of another holding waits for that.
@@ -135,8 +148,14 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let wanted_services: BTreeSet<_> =
         wanted.holdings.iter().flat_map(|holding| &holding.services).map(|service| service.key).collect();
 
-    let leaving: Vec<_> =
-        seen.addresses.iter().filter(|address| !wanted_addresses.contains(address)).collect();
+    let is_wanted =
+        |device: &&VirtualDevice| wanted.holdings.iter().any(|holding| holding.devices.contains(*device));
+    let (standing, closing): (Vec<_>, Vec<_>) = seen.devices.iter().partition(is_wanted);
+    // What is on an interface goes with it.
+    let is_leaving = |address: &InterfaceAddress| {
+        !wanted_addresses.contains(address) || closing.iter().any(|device| device.name == address.interface)
+    };
+    let leaving: Vec<_> = seen.addresses.iter().filter(|address| is_leaving(address)).collect();
     // The kernel drops a route along with the address that it names, also where that comes back at once.
     let stays = |route: &VirtualRoute| {
         let is_wanted = wanted.holdings.iter().any(|holding| holding.routes.contains(route));
@@ -148,6 +167,7 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let mut changes: Vec<_> = rules.cloned().map(Change::LeaveRule).collect();
     changes.extend(routes.cloned().map(Change::LeaveRoute));
     changes.extend(leaving.iter().copied().cloned().map(Change::LeaveAddress));
+    changes.extend(closing.iter().copied().cloned().map(Change::LeaveDevice));
 
     let mut builds: Vec<(Vec<Change>, &Holding)> =
         wanted.holdings.iter().map(|holding| (build(&holding.services, seen), holding)).collect();
@@ -156,7 +176,11 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let mut routings = routings(&holdings, |route| seen.routes.contains(route) && stays(route), seen);
     for ((build, holding), routing) in builds.into_iter().zip(&mut routings) {
         changes.extend(build);
-        changes.extend(holding.addresses.difference(&seen.addresses).cloned().map(Change::TakeAddress));
+        let devices = holding.devices.iter().filter(|device| !standing.contains(device));
+        changes.extend(devices.cloned().map(Change::TakeDevice));
+        let stands = |address: &InterfaceAddress| seen.addresses.contains(address) && !is_leaving(address);
+        let addresses = holding.addresses.iter().filter(|address| !stands(address));
+        changes.extend(addresses.cloned().map(Change::TakeAddress));
         changes.append(routing);
     }
 

@@ -15,6 +15,8 @@ pub struct Reconciliation {
     pub left: Vec<InterfaceAddress>,
     /// What the kernel did not do; it is tried again later, and reported again only when the reason is another.
     pub refused: Vec<Refusal>,
+    /// The interfaces with virtual hardware addresses that were made or removed.
+    pub devices: Vec<Change>,
     /// The routes and rules that were put in place or removed.
     pub rerouted: Vec<Change>,
     /// What was done because somebody else had changed what is Baton's; addresses among it are in [`Self::taken`] too.

@@ -277,6 +277,11 @@ pub enum Report {
         /// The address.
         address: InterfaceAddress,
     },
+    /// An interface with a virtual hardware address was made or removed.
+    DeviceChanged {
+        /// What was done.
+        change: Change,
+    },
     /// A virtual route or rule was put in place or removed.
     RoutingChanged {
         /// What was done.

@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use monotonic::Instant;
-use vrrp::RouterEvent;
+use vrrp::{MacAddress, RouterEvent};
 
 use self::announcing::Announcing;
 use self::group::Groups;
@@ -119,6 +119,8 @@ pub struct Transmission {
     pub source: IpAddr,
     /// Its destination.
     pub destination: IpAddr,
+    /// The hardware address to send it from; the interface's own if left out.
+    pub mac: Option<MacAddress>,
     /// What follows the IP header.
     pub payload: Arc<[u8]>,
 }

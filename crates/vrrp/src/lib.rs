@@ -16,6 +16,7 @@ mod advertisement;
 pub mod announcement;
 mod authentication;
 mod cause;
+pub mod frame;
 mod identity;
 mod router;
 mod timing;

@@ -73,7 +73,7 @@ impl World {
     }
 
     fn send(&mut self, from: NodeIndex, transmission: &Transmission, detail: Detail) {
-        let Transmission { interface, source, destination, payload } = transmission;
+        let Transmission { interface, source, destination, mac: _, payload } = transmission;
         let segment = segment_of(interface);
         self.trace.note(detail, from, self.now, || {
             format!("advertises vrid {} with priority {} to {destination}", payload[1], payload[2])

@@ -19,6 +19,7 @@ fn said(text: &str) -> Transmission {
         interface: InterfaceName::new("eth0").unwrap(),
         source: [10, 77, 0, 11].into(),
         destination: [224, 0, 0, 18].into(),
+        mac: None,
         payload: text.as_bytes().into(),
     }
 }

@@ -10,6 +10,7 @@ use node::routers::Transmission;
 use node::status::Away;
 use serde::{Deserialize, Serialize};
 use virtual_server::health::Verdict;
+use vrrp::MacAddress;
 
 /// What a virtual router leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,7 @@ struct WireTransmission {
     interface: String,
     source: IpAddr,
     destination: IpAddr,
+    mac: Option<[u8; 6]>,
     payload: Vec<u8>,
 }
 
@@ -81,6 +83,7 @@ impl From<&RouterLegacy> for WireRouter {
             interface: sent.interface.to_string(),
             source: sent.source,
             destination: sent.destination,
+            mac: sent.mac.map(|mac| mac.0),
             payload: sent.payload.to_vec(),
         };
         let role = |role: &RoleLegacy| WireRole {
@@ -101,9 +104,10 @@ impl TryFrom<WireRouter> for RouterLegacy {
 
     fn try_from(WireRouter { role, away }: WireRouter) -> Result<Self, NameError> {
         let transmission = |sent: WireTransmission| {
-            let WireTransmission { interface, source, destination, payload } = sent;
+            let WireTransmission { interface, source, destination, mac, payload } = sent;
             let interface = InterfaceName::new(&interface)?;
-            Ok(Transmission { interface, source, destination, payload: payload.into() })
+            let mac = mac.map(MacAddress);
+            Ok(Transmission { interface, source, destination, mac, payload: payload.into() })
         };
         let read = |role: WireRole| {
             Ok::<_, NameError>(RoleLegacy {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use node::config::{InterfaceAddress, Transport, VirtualRouterConfig};
+use node::device::VirtualDevice;
 use node::name::{GroupName, InterfaceName, RouterName};
 use node::routing::{VirtualRoute, VirtualRule};
 use vrrp::{Authentication, Family, Preemption, Priority, Restraint};
@@ -12,7 +13,7 @@ use vrrp::{Authentication, Family, Preemption, Priority, Restraint};
 use super::document::Document;
 use super::node_section::NodeSection;
 use super::problem::{At, Problem, Problems, Span};
-use super::router_section::{AddressEntry, RouterSection, TransportKind};
+use super::router_section::{AddressEntry, HardwareAddress, RouterSection, TransportKind};
 use super::routing_section::{routes_within, rules_within};
 use super::{section, track_rules};
 
@@ -61,6 +62,7 @@ pub(super) fn resolve(
     report_own_addresses(&routers, node, &report);
     report_owners(&routers, &report);
     report_shared_routing(&routers, &report);
+    report_shared_devices(&routers, &report);
     report_divided_groups(&routers, &report);
     routers.into_iter().map(|router| (router.section.name.value.clone(), Arc::new(router.config))).collect()
 }
@@ -96,8 +98,12 @@ fn resolve_one<'a>(
     if let Some(source) = source {
         report_source(section, node, source, family, report);
     }
-    let advertised = advertised(section, family, interface);
-    let unadvertised = on_interfaces(unadvertised, interface);
+    let device = match section.hardware.value {
+        HardwareAddress::Interface => None,
+        HardwareAddress::Virtual => Some(VirtualDevice::new(section.vrid.value, family, interface.clone())),
+    };
+    let advertised = on_device(advertised(section, family, interface), device.as_ref());
+    let unadvertised = on_device(on_interfaces(unadvertised, interface), device.as_ref());
     let routes = here.and_then(|here| here.routes.as_ref()).unwrap_or(&section.routes);
     let rules = here.and_then(|here| here.rules.as_ref()).unwrap_or(&section.rules);
     let (routes, rules) = (routes_within(routes, family), rules_within(rules, family));
@@ -121,6 +127,7 @@ fn resolve_one<'a>(
         authentication: authentication.clone(),
         addresses: values(&advertised),
         unadvertised: values(&unadvertised),
+        device,
         routes: routes.iter().map(|route| route.value.clone()).collect(),
         rules: rules.iter().map(|rule| rule.value.clone()).collect(),
         announcements: section.announcements,
@@ -202,6 +209,18 @@ fn advertised(
     addresses
 }
 
+/// Returns the addresses with those of the virtual router's interface on its own device.
+fn on_device(held: Vec<At<InterfaceAddress>>, device: Option<&VirtualDevice>) -> Vec<At<InterfaceAddress>> {
+    let Some(device) = device else { return held };
+    let moved = |mut held: At<InterfaceAddress>| {
+        if held.value.interface == device.parent {
+            held.value.interface = device.name.clone();
+        }
+        held
+    };
+    held.into_iter().map(moved).collect()
+}
+
 fn on_interfaces(entries: &[At<AddressEntry>], default: &InterfaceName) -> Vec<At<InterfaceAddress>> {
     let on_interface = |entry: &At<AddressEntry>| {
         let AddressEntry { address, prefix_length, interface, label, scope } = &entry.value;
@@ -264,6 +283,31 @@ fn report_shared_addresses(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
                 .label("held already")
                 .also(first, "held here")
                 .help("leave one out: an address moves with one virtual router"),
+        );
+    }
+}
+
+/// The device is named after family and identifier, which are the same on two interfaces where they should differ.
+fn report_shared_devices(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    let mut seen: BTreeMap<_, &Resolved<'_>> = BTreeMap::new();
+    for router in routers {
+        let Some(device) = &router.config.device else { continue };
+        let Some(first) = seen.insert(&device.name, router) else { continue };
+        if first.config.interface == router.config.interface {
+            continue;
+        }
+        report(
+            Problem::at(
+                router.section.vrid.span,
+                format!(
+                    "The virtual routers {} and {} would both have the interface {}",
+                    first.section.name.value, router.section.name.value, device.name
+                ),
+            )
+            .label("names it")
+            .also(first.section.vrid.span, "and so does this")
+            .also(router.section.hardware.span, "needs it")
+            .help("give one of them another `virtual_router_id`"),
         );
     }
 }
@@ -332,6 +376,17 @@ fn report_owners(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
                 .label("does nothing here")
                 .also(router.priority.span, "the owner of the addresses")
                 .help("lower the priority to 254 or less, or leave `preempt` out"),
+            );
+        }
+        if router.section.hardware.value == HardwareAddress::Virtual {
+            report(
+                Problem::at(
+                    router.section.hardware.span,
+                    format!("Virtual router {name} cannot have a virtual MAC address at priority 255"),
+                )
+                .label("for addresses that come and go")
+                .also(router.priority.span, "its addresses are the interface's own")
+                .help("lower the priority to 254 or less, or leave `virtual_mac` out"),
             );
         }
         if let Some(group) = &router.section.sync_group {

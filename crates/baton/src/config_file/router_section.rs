@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "unadvertised_addresses",
     "version",
     "virtual_addresses",
+    "virtual_mac",
     "virtual_router_id",
     "virtual_routes",
     "virtual_rules",
@@ -81,6 +82,15 @@ pub(super) enum TransportKind {
     Multicast,
     /// The other nodes one by one.
     Unicast,
+}
+
+/// Which hardware address the virtual addresses have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HardwareAddress {
+    /// The interface's.
+    Interface,
+    /// The virtual router's own.
+    Virtual,
 }
 
 /// An address, on the virtual router's interface unless it names another.
@@ -154,6 +164,8 @@ pub(super) struct RouterSection {
     pub(super) addresses: Vec<At<AddressEntry>>,
     /// What moves along.
     pub(super) unadvertised: Vec<At<AddressEntry>>,
+    /// Whether its addresses have its own hardware address.
+    pub(super) hardware: At<HardwareAddress>,
     /// The routes that move along.
     pub(super) routes: Vec<At<RouteEntry>>,
     /// The rules that move along.
@@ -223,6 +235,9 @@ impl RouterSection {
         let overrides = section.named("node", |node, field| NodeOverride::read(section.title(), node, field));
         let priority = section.optional("priority", |field| priority(&field));
         let unadvertised = section.list("unadvertised_addresses", address);
+        let hardware = section.optional("virtual_mac", |field| {
+            Some(if field.boolean()? { HardwareAddress::Virtual } else { HardwareAddress::Interface })
+        });
         let sync_group = section.optional("sync_group", |field| field.name(GroupName::new));
         Some(Self {
             name: name?,
@@ -241,6 +256,7 @@ impl RouterSection {
             checksum: section.or(checksum, ChecksumStyle::MessageOnly),
             addresses: addresses?.value,
             unadvertised,
+            hardware: section.or(hardware, HardwareAddress::Interface),
             routes: section.list("virtual_routes", route),
             rules: section.list("virtual_rules", rule),
             sync_group,

@@ -69,7 +69,8 @@ impl Guard {
 fn say(words: &[Transmission]) {
     let mut by_segment: BTreeMap<(&InterfaceName, Family), Vec<vrrp_socket::Transmission<'_>>> =
         BTreeMap::new();
-    for Transmission { interface, source, destination, payload } in words {
+    // Nobody looks at the hardware address that a last word comes from.
+    for Transmission { interface, source, destination, mac: _, payload } in words {
         let (source, destination) = (*source, *destination);
         by_segment.entry((interface, Family::of(destination))).or_default().push(vrrp_socket::Transmission {
             source,

@@ -15,6 +15,10 @@ pub(super) fn address_left(address: &InterfaceAddress) {
     info!(event = "address_left", address = %address.address, interface = %address.interface, "left {address}");
 }
 
+pub(super) fn device_changed(change: &Change) {
+    info!(event = "device_changed", change = %change, "{change}");
+}
+
 pub(super) fn routing_changed(change: &Change) {
     info!(event = "routing_changed", change = %change, "{change}");
 }

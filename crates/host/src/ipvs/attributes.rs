@@ -115,6 +115,8 @@ pub(super) fn write_change(envelope: Envelope, change: &Change, batch: &mut Batc
         Change::LeaveRule(_)
         | Change::LeaveRoute(_)
         | Change::LeaveAddress(_)
+        | Change::LeaveDevice(_)
+        | Change::TakeDevice(_)
         | Change::TakeAddress(_)
         | Change::TakeRoute(_)
         | Change::TakeRule(_) => {}

@@ -5,6 +5,7 @@ use std::mem;
 
 use node::config::InterfaceAddress;
 use node::fight::Fights;
+use node::name::InterfaceName;
 use node::plan::Change;
 use node::reconciliation::{Reconciliation, RefusalKind};
 use tokio::time::Instant;
@@ -71,6 +72,8 @@ impl Addresses {
             | Change::LeaveAddress(_)
             | Change::TakeRoute(_)
             | Change::TakeRule(_)
+            | Change::LeaveDevice(_)
+            | Change::TakeDevice(_)
             | Change::AddService(_)
             | Change::EditService(_)
             | Change::AddDestination(..)
@@ -86,10 +89,11 @@ impl Addresses {
         self.fights.next().map(|at| Instant::now() + (at - now))
     }
 
-    /// Makes changes of addresses.
+    /// Makes changes of addresses; `missing` names the devices that should be there and are not.
     pub(super) async fn apply(
         &mut self,
         changes: &[Change],
+        missing: &BTreeSet<InterfaceName>,
         netlink: &mut RouteNetlink,
         record: &Record,
         refusals: &mut Refusals,
@@ -97,6 +101,10 @@ impl Addresses {
     ) {
         for change in changes {
             let done = match change {
+                // Under the name of a device that could not be made there may be somebody else's interface.
+                Change::TakeAddress(wanted) if missing.contains(&wanted.interface) => {
+                    Err(AddressError::NoInterface(wanted.clone()))
+                }
                 Change::TakeAddress(wanted) => {
                     let done = address::take(netlink, record, wanted, self.lease).await;
                     // It was there, as had been told, and nobody but others can have removed it.
@@ -118,6 +126,8 @@ impl Addresses {
                 | Change::LeaveRoute(_)
                 | Change::TakeRoute(_)
                 | Change::TakeRule(_)
+                | Change::LeaveDevice(_)
+                | Change::TakeDevice(_)
                 | Change::AddService(_)
                 | Change::EditService(_)
                 | Change::AddDestination(..)

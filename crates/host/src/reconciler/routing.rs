@@ -45,6 +45,8 @@ impl Routing {
                 Change::TakeRoute(wanted) => (route::take(netlink, wanted).await, self.routes.remove(wanted)),
                 Change::TakeRule(wanted) => (rule::take(netlink, wanted).await, self.rules.remove(wanted)),
                 Change::LeaveAddress(_)
+                | Change::LeaveDevice(_)
+                | Change::TakeDevice(_)
                 | Change::AddService(_)
                 | Change::EditService(_)
                 | Change::AddDestination(..)

@@ -242,6 +242,8 @@ pub(super) fn service_of(change: &Change) -> Option<ServiceKey> {
         Change::LeaveRule(_)
         | Change::LeaveRoute(_)
         | Change::LeaveAddress(_)
+        | Change::LeaveDevice(_)
+        | Change::TakeDevice(_)
         | Change::TakeAddress(_)
         | Change::TakeRoute(_)
         | Change::TakeRule(_) => None,
@@ -260,6 +262,8 @@ pub(super) fn added_service(change: &Change) -> Option<ServiceKey> {
         Change::LeaveRule(_)
         | Change::LeaveRoute(_)
         | Change::LeaveAddress(_)
+        | Change::LeaveDevice(_)
+        | Change::TakeDevice(_)
         | Change::TakeAddress(_)
         | Change::TakeRoute(_)
         | Change::TakeRule(_)

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::addresses::Addresses;
+use super::devices::Devices;
 use super::refusals::Refusals;
 use super::routing::Routing;
 use super::services::{Additions, Services, added_service, service_of};
@@ -40,6 +41,7 @@ pub(super) struct Worker {
     outlet: mpsc::Sender<KernelEvent>,
     netlink: RouteNetlink,
     addresses: Addresses,
+    devices: Devices,
     routing: Routing,
     services: Services,
     refusals: Refusals,
@@ -84,6 +86,7 @@ impl Worker {
             outlet,
             netlink,
             addresses: Addresses::default(),
+            devices: Devices::default(),
             routing: Routing::default(),
             services: Services::new(),
             refusals: Refusals::default(),
@@ -198,7 +201,13 @@ impl Worker {
                 let Self { netlink, record, refusals, .. } = self;
                 match subject {
                     Subject::Address => {
-                        self.addresses.apply(piece, netlink, record, refusals, &mut outcome).await;
+                        let there = netlink.interfaces().own_devices();
+                        let missing =
+                            state.devices.difference(&there).map(|device| device.name.clone()).collect();
+                        self.addresses.apply(piece, &missing, netlink, record, refusals, &mut outcome).await;
+                    }
+                    Subject::Device => {
+                        self.devices.apply(piece, netlink, record, refusals, &mut outcome).await;
                     }
                     Subject::Routing => self.routing.apply(piece, netlink, refusals, &mut outcome).await,
                     Subject::Service => self.services.apply(piece, &mut additions, refusals, &mut outcome),
@@ -259,6 +268,7 @@ impl Worker {
         self.note(state, &mut outcome);
         let seen = self.seen(state);
         self.routing.note(&seen, state);
+        self.devices.conclude(&seen, state, &mut self.netlink, &mut self.record).await;
         // What is on record and cannot be looked at may still be there.
         let is_unseen = self.services.is_unseen();
         let may_be_more = is_unseen && !self.record.services().is_empty();
@@ -280,6 +290,7 @@ impl Worker {
     fn seen(&self, wanted: &HostState) -> HostState {
         let routing = self.netlink.routing();
         HostState {
+            devices: self.netlink.interfaces().own_devices(),
             addresses: self.netlink.interfaces().own_addresses(&self.record),
             routes: routing.routes_among(&wanted.routes),
             rules: routing.rules.clone(),
@@ -318,15 +329,27 @@ impl Worker {
 }
 
 fn has_content(outcome: &Reconciliation) -> bool {
-    let Reconciliation { taken, left, rerouted, refused, repaired, fights, completed, ipvs, agreement: _ } =
-        outcome;
+    let Reconciliation {
+        taken,
+        left,
+        devices,
+        rerouted,
+        refused,
+        repaired,
+        fights,
+        completed,
+        ipvs,
+        agreement: _,
+    } = outcome;
     let is_empty = taken.is_empty() && left.is_empty() && refused.is_empty() && repaired.is_empty();
-    !is_empty || !rerouted.is_empty() || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
+    let is_same = devices.is_empty() && rerouted.is_empty();
+    !is_empty || !is_same || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
 }
 
 /// What a change is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
+    Device,
     Address,
     Routing,
     Service,
@@ -335,6 +358,7 @@ enum Subject {
 impl Subject {
     fn of(change: &Change) -> Self {
         match change {
+            Change::LeaveDevice(_) | Change::TakeDevice(_) => Self::Device,
             Change::LeaveAddress(_) | Change::TakeAddress(_) => Self::Address,
             Change::LeaveRule(_) | Change::LeaveRoute(_) | Change::TakeRoute(_) | Change::TakeRule(_) => {
                 Self::Routing
@@ -352,7 +376,7 @@ impl Subject {
     const fn chunk_limit(self) -> usize {
         match self {
             Self::Address => ADDRESS_CHUNK,
-            Self::Routing | Self::Service => CHUNK_LIMIT,
+            Self::Device | Self::Routing | Self::Service => CHUNK_LIMIT,
         }
     }
 }
@@ -365,6 +389,8 @@ fn taken_address(change: &Change) -> Option<InterfaceAddress> {
         | Change::LeaveAddress(_)
         | Change::TakeRoute(_)
         | Change::TakeRule(_)
+        | Change::LeaveDevice(_)
+        | Change::TakeDevice(_)
         | Change::AddService(_)
         | Change::EditService(_)
         | Change::AddDestination(..)

@@ -34,6 +34,7 @@ fn config() -> Config {
         authentication: Authentication::None,
         addresses: vec![address("10.77.0.50", "eth0")],
         unadvertised: vec![],
+        device: None,
         routes: Vec::new(),
         rules: Vec::new(),
         announcements: Announcements {

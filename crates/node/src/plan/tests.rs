@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use super::*;
 use crate::name::InterfaceName;
 use crate::routing::{Network, RouteTable, RouteTarget, RuleAction};
-use vrrp::Family;
+use vrrp::{Family, Vrid};
 
 /// Few values of each kind, so that what is wanted and what is seen meet often.
 fn any_address() -> impl Strategy<Value = InterfaceAddress> {
-    (0..6_u8, prop::sample::select(vec!["eth0", "eth1"])).prop_map(|(last, interface)| {
+    (0..6_u8, prop::sample::select(vec!["eth0", "eth1", "vrrp4.51"])).prop_map(|(last, interface)| {
         InterfaceAddress::new(InterfaceName::new(interface).unwrap(), [10, 77, 0, last].into(), 24)
     })
 }
@@ -48,6 +48,13 @@ fn any_route() -> impl Strategy<Value = VirtualRoute> {
     })
 }
 
+fn any_device() -> impl Strategy<Value = VirtualDevice> {
+    prop::sample::select(vec!["eth0", "eth1"]).prop_map(|parent| {
+        let parent = InterfaceName::new(parent).unwrap();
+        VirtualDevice::new(Vrid::new(51).unwrap(), Family::V4, parent)
+    })
+}
+
 fn any_rule() -> impl Strategy<Value = VirtualRule> {
     (1..4_u32).prop_map(|priority| VirtualRule {
         priority,
@@ -66,12 +73,16 @@ fn any_state() -> impl Strategy<Value = HostState> {
     let services = prop::collection::vec(any_service(), 0..5);
     let routes = prop::collection::btree_set(any_route(), 0..5);
     let rules = prop::collection::btree_set(any_rule(), 0..3);
-    (addresses, services, routes, rules).prop_map(|(addresses, services, routes, rules)| HostState {
-        addresses,
-        routes,
-        rules,
-        services: services.into_iter().map(|service| (service.key, service)).collect(),
-    })
+    let device = prop::option::of(any_device());
+    let state =
+        |(addresses, services, routes, rules, device): (_, Vec<Arc<Service>>, _, _, Option<_>)| HostState {
+            devices: device.into_iter().collect(),
+            addresses,
+            routes,
+            rules,
+            services: services.into_iter().map(|service| (service.key, service)).collect(),
+        };
+    (addresses, services, routes, rules, device).prop_map(state)
 }
 
 /// Deals a state out over a few holdings.
@@ -79,6 +90,9 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
     (any_state(), prop::collection::vec(0..3_usize, 20)).prop_map(|(state, deal)| {
         let mut holdings = vec![Holding::default(); 3];
         let mut deal = deal.into_iter();
+        for device in state.devices {
+            holdings[deal.next().unwrap()].devices.insert(device);
+        }
         for address in state.addresses {
             holdings[deal.next().unwrap()].addresses.insert(address);
         }
@@ -160,6 +174,22 @@ proptest! {
     }
 
     #[test]
+    fn an_interface_comes_before_its_addresses_and_goes_after_them(wanted in any_wanted(), seen in any_state()) {
+        let mut state = seen.clone();
+        for change in plan(&wanted, &seen) {
+            state.apply(&change);
+            if let Change::LeaveDevice(device) = &change {
+                prop_assert!(state.addresses.iter().all(|address| address.interface != device.name));
+            }
+            if let Change::TakeAddress(address) = &change {
+                let mut holdings = wanted.holdings.iter();
+                let holding = holdings.find(|holding| holding.addresses.contains(address)).unwrap();
+                prop_assert!(holding.devices.is_subset(&state.devices), "{change}");
+            }
+        }
+    }
+
+    #[test]
     fn no_service_is_dismantled_while_an_unwanted_address_is_still_there(wanted in any_wanted(), seen in any_state()) {
         let mut state = seen.clone();
         let target = wanted.state();
@@ -174,19 +204,27 @@ proptest! {
     #[test]
     fn a_plan_touches_only_what_differs(wanted in any_wanted(), seen in any_state()) {
         let target = wanted.state();
+        let is_moved = |address: &InterfaceAddress| {
+            let mut closing = seen.devices.difference(&target.devices);
+            closing.any(|device| device.name == address.interface)
+        };
         let is_shaken = |route: &VirtualRoute| {
-            let mut leaving = seen.addresses.difference(&target.addresses);
+            let stays = |address: &&InterfaceAddress| target.addresses.contains(*address) && !is_moved(address);
+            let mut leaving = seen.addresses.iter().filter(|address| !stays(address));
             leaving.any(|address| Some(address.address) == route.source)
         };
         for change in plan(&wanted, &seen) {
             let untouched = match &change {
+                Change::LeaveDevice(device) => target.devices.contains(device),
+                Change::TakeDevice(device) => seen.devices.contains(device),
                 Change::LeaveRule(rule) => target.rules.contains(rule),
                 Change::TakeRule(rule) => seen.rules.contains(rule),
                 // A route may have to make room for the address that it names.
                 Change::LeaveRoute(route) => target.routes.contains(route) && !is_shaken(route),
                 Change::TakeRoute(route) => seen.routes.contains(route) && !is_shaken(route),
-                Change::LeaveAddress(address) => target.addresses.contains(address),
-                Change::TakeAddress(address) => seen.addresses.contains(address),
+                // What is on an interface goes and comes with it.
+                Change::LeaveAddress(address) => target.addresses.contains(address) && !is_moved(address),
+                Change::TakeAddress(address) => seen.addresses.contains(address) && !is_moved(address),
                 Change::AddService(service) | Change::EditService(service) => {
                     seen.services.get(&service.key) == Some(service)
                 }

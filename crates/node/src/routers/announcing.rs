@@ -7,7 +7,7 @@ use monotonic::Instant;
 
 use super::Announcement;
 use super::pacing::Pace;
-use crate::config::{AnnouncementRate, Announcements, InterfaceAddress};
+use crate::config::{AnnouncementRate, Announcements, InterfaceAddress, VirtualRouterConfig};
 use crate::link::LinkState;
 use crate::name::InterfaceName;
 use crate::timers::Timers;
@@ -69,6 +69,14 @@ impl Announcing {
     pub(super) fn is_gone(&mut self, address: &InterfaceAddress) {
         self.end(address);
         self.standing.remove(address);
+    }
+
+    /// Tells whether every address stands that is on the virtual router's own device, if it has one.
+    pub(super) fn stand_on_device(&self, config: &VirtualRouterConfig) -> bool {
+        config.device.as_ref().is_none_or(|device| {
+            let mut on_device = config.all_addresses().filter(|address| address.interface == device.name);
+            on_device.all(|address| self.standing.contains(address))
+        })
     }
 
     /// Announces what is new among the addresses of the Active virtual routers, and stops with what is not among them.

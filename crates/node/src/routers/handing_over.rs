@@ -176,7 +176,7 @@ impl Routers {
                 && member
                     .config
                     .all_addresses()
-                    .any(|one| one.address == address && one.interface == *interface)
+                    .any(|one| one.address == address && member.config.segment_of(one) == interface)
         };
         let names: Vec<_> =
             self.members.iter().filter(|(_, member)| moves(member)).map(|(name, _)| name.clone()).collect();

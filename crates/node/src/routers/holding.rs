@@ -69,6 +69,7 @@ impl Routers {
         let Reconciliation {
             taken,
             left,
+            devices,
             rerouted,
             refused,
             repaired,
@@ -96,6 +97,9 @@ impl Routers {
                 self.refused.remove(&name);
                 self.timers.set(Timer::Patience(name.clone()), None);
             }
+        }
+        for change in devices {
+            outputs.push(RoutersOutput::Report(Report::DeviceChanged { change }));
         }
         for change in rerouted {
             outputs.push(RoutersOutput::Report(Report::RoutingChanged { change }));
@@ -187,6 +191,8 @@ impl Routers {
             Change::LeaveRule(_)
             | Change::LeaveRoute(_)
             | Change::LeaveAddress(_)
+            | Change::LeaveDevice(_)
+            | Change::TakeDevice(_)
             | Change::AddService(_)
             | Change::EditService(_)
             | Change::AddDestination(..)
@@ -230,6 +236,7 @@ impl Routers {
     fn belongings(&self, member: &Member) -> Belongings {
         let addresses = member.config.all_addresses();
         Belongings {
+            device: member.config.device.clone(),
             addresses: addresses
                 .filter(|address| self.origin(member, address) == Origin::Taken)
                 .cloned()

@@ -212,7 +212,7 @@ impl Member {
     /// Returns where its addresses are announced.
     pub(super) fn announced_segments(&self) -> impl Iterator<Item = Segment> {
         self.config.all_addresses().map(|address| Segment {
-            interface: address.interface.clone(),
+            interface: self.config.segment_of(address).clone(),
             family: Family::of(address.address),
         })
     }
@@ -298,6 +298,11 @@ fn transmissions(
         interface: config.interface.clone(),
         source,
         destination,
+        mac: match &config.transport {
+            Transport::Multicast { .. } => config.device.as_ref().map(|device| device.mac),
+            // Whose hardware address to send it to, the kernel alone finds out.
+            Transport::Unicast { .. } => None,
+        },
         payload: advertisement.emit_with(credentials, source, destination, config.checksum).into(),
     };
     match &config.transport {

@@ -49,6 +49,9 @@ fn held_by_somebody_else<'a>(
     links: &BTreeMap<InterfaceName, LinkState>,
 ) -> impl Iterator<Item = &'a InterfaceAddress> {
     config.all_addresses().filter(|wanted| {
-        links.get(&wanted.interface).is_some_and(|link| link.addresses.contains(&wanted.address))
+        let mut interfaces = [&wanted.interface, config.segment_of(wanted)].into_iter();
+        interfaces.any(|interface| {
+            links.get(interface).is_some_and(|link| link.addresses.contains(&wanted.address))
+        })
     })
 }

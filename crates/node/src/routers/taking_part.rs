@@ -215,7 +215,13 @@ impl Routers {
             let member = self.members.get_mut(name).expect("only members act");
             match action {
                 RouterAction::Advertise(statement) => {
-                    let transmissions = member.transmissions(statement, self.wall_clock.at(now));
+                    let mut transmissions = member.transmissions(statement, self.wall_clock.at(now));
+                    // A switch would send here at once what is not answered yet.
+                    if !self.announcing.stand_on_device(&member.config) {
+                        for transmission in &mut transmissions {
+                            transmission.mac = None;
+                        }
+                    }
                     member.counters.advertisements_sent += 1;
                     outputs.extend(transmissions.into_iter().map(RoutersOutput::Send));
                 }

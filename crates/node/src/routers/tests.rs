@@ -6,6 +6,7 @@ mod inheriting;
 mod introducing;
 mod rivals;
 mod tracking;
+mod virtual_mac;
 
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         authentication: Authentication::None,
         addresses: vec![virtual_address(last)],
         unadvertised: Vec::new(),
+        device: None,
         routes: Vec::new(),
         rules: Vec::new(),
         announcements: Announcements {
