@@ -9,7 +9,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use vrrp::{
     Advertisement, Authentication, AuthenticationError, Centiseconds, ChecksumStyle, Family, Hmac, HmacMode,
-    Key, KeyId, KeyRing, Message, Priority, Proof, Sequences, Version, Vrid, multicast_group,
+    Key, KeyId, KeyRing, Measure, Message, Priority, Proof, Sequences, Version, Vrid, multicast_group,
 };
 
 /// How many octets tell of one advertisement of a peer that has the key.
@@ -30,6 +30,7 @@ fn authentication() -> Authentication {
         keys: KeyRing::new([(id, key)].into(), id).expect("the key is there"),
         mode: HmacMode::Enforce,
         clock_tolerance: Duration::from_secs(5),
+        measure: Measure::Growth,
     })
 }
 

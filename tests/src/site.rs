@@ -16,7 +16,7 @@ use virtual_server::health::{Check, CheckKind};
 use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceKey, Weight};
 use vrrp::{
     Authentication, Centiseconds, ChecksumStyle, Family, Hmac, HmacMode, Key, KeyId, KeyRing, MacAddress,
-    Preemption, Priority, Restraint, Version, Vrid,
+    Measure, Preemption, Priority, Restraint, Version, Vrid,
 };
 
 /// The most nodes that a site has; invariants keep arrays of this length.
@@ -402,7 +402,8 @@ fn authentication(proof: Proof) -> Authentication {
             let key = Key::read(&[b'k'; 32]).expect("32 bytes are enough");
             let keys = KeyRing::new([(id, key)].into(), id).expect("the key is there");
             let clock_tolerance = Duration::from_secs(5);
-            Authentication::Hmac(Hmac { keys, mode: HmacMode::Enforce, clock_tolerance })
+            let (mode, measure) = (HmacMode::Enforce, Measure::Growth);
+            Authentication::Hmac(Hmac { keys, mode, clock_tolerance, measure })
         }
     }
 }

@@ -49,6 +49,17 @@ pub struct Hmac {
     pub mode: HmacMode,
     /// How far a sender that is heard for the first time may be behind this node's wall clock.
     pub clock_tolerance: Duration,
+    /// How the other nodes measure what this one says.
+    pub measure: Measure,
+}
+
+/// By what nodes tell a new advertisement from a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// By what they heard of its sender before; by the clock only when that is nothing. So Baton does.
+    Growth,
+    /// By the clock, always: within [`Hmac::clock_tolerance`]. So Keepalived does unless it is told otherwise.
+    Clock,
 }
 
 /// Keys by their numbers, one of which signs.
@@ -175,7 +186,10 @@ impl Authentication {
     pub fn credentials(&self, sequences: &mut Sequences, unix: Duration) -> Credentials<'_> {
         match self {
             Self::SimpleText(password) => Credentials::SimpleText(password),
-            Self::Hmac(Hmac { keys, mode: HmacMode::Enforce | HmacMode::Permissive, .. }) => {
+            Self::Hmac(hmac @ Hmac { keys, mode: HmacMode::Enforce | HmacMode::Permissive, .. }) => {
+                if hmac.measure == Measure::Clock {
+                    sequences.follow_the_clock(unix, hmac.clock_tolerance);
+                }
                 Credentials::Hmac {
                     id: keys.active,
                     key: &keys.keys[&keys.active],

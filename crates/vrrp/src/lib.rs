@@ -26,7 +26,7 @@ pub use advertisement::{
     multicast_group,
 };
 pub use authentication::{
-    Authentication, AuthenticationError, Credentials, Hmac, HmacMode, Key, KeyError, KeyId, KeyRing,
+    Authentication, AuthenticationError, Credentials, Hmac, HmacMode, Key, KeyError, KeyId, KeyRing, Measure,
     Password, PasswordTooLong, Proof, Sequence, Sequences,
 };
 pub use cause::{BecomeActiveCause, BecomeBackupCause};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use node::name::RouterName;
-use vrrp::{Authentication, Hmac, KeyRing, Version};
+use vrrp::{Authentication, Hmac, KeyRing, Measure, Version};
 
 use super::authentication_section::{AuthenticationSection, HmacSection};
 use super::document::Document;
 use super::key_file;
+use super::node_section::{NodeKind, NodeSection};
 use super::problem::{Problem, Problems};
 use super::router_section::RouterSection;
 
@@ -21,11 +22,24 @@ pub(super) fn resolve(
 ) -> BTreeMap<RouterName, Authentication> {
     let routers = document.routers.iter();
     routers
-        .filter_map(|router| Some((router.name.value.clone(), resolve_one(router, folder, problems)?)))
+        .filter_map(|router| {
+            Some((router.name.value.clone(), resolve_one(router, measure(document), folder, problems)?))
+        })
         .collect()
 }
 
-fn resolve_one(router: &RouterSection, folder: &Path, problems: &Problems) -> Option<Authentication> {
+/// A node that is no Baton measures as Keepalived does, for want of any other that knows the trailer.
+fn measure(document: &Document) -> Measure {
+    let is_foreign = |node: &NodeSection| node.kind == NodeKind::Vrrp;
+    if document.nodes.iter().any(is_foreign) { Measure::Clock } else { Measure::Growth }
+}
+
+fn resolve_one(
+    router: &RouterSection,
+    measure: Measure,
+    folder: &Path,
+    problems: &Problems,
+) -> Option<Authentication> {
     let Some(section) = &router.authentication else { return Some(Authentication::None) };
     match section {
         AuthenticationSection::SimpleText(password) => {
@@ -47,7 +61,12 @@ fn resolve_one(router: &RouterSection, folder: &Path, problems: &Problems) -> Op
             Some(Authentication::SimpleText(password.value.clone()))
         }
         AuthenticationSection::Hmac(hmac) => key_ring(hmac, folder, problems).map(|keys| {
-            Authentication::Hmac(Hmac { keys, mode: hmac.mode, clock_tolerance: hmac.clock_tolerance })
+            Authentication::Hmac(Hmac {
+                keys,
+                mode: hmac.mode,
+                clock_tolerance: hmac.clock_tolerance,
+                measure,
+            })
         }),
     }
 }

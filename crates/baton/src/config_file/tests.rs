@@ -8,6 +8,7 @@ use vrrp::{Centiseconds, Priority};
 
 use super::*;
 
+mod authentication;
 mod golden;
 mod mutation;
 mod speed;

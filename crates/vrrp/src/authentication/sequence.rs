@@ -6,7 +6,8 @@
 //!
 //! So that clocks that differ do not keep a pair apart either, a group's sequence only moves forward: a node says nothing
 //! less than the greatest it has heard and believed. A node whose clock is behind, or was set back while it was down,
-//! is level with the others as soon as it hears one of them.
+//! is level with the others as soon as it hears one of them. Only where others measure by the clock alone, as Keepalived
+//! does, a clock that is set back is followed, as Keepalived follows its own.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -86,6 +87,13 @@ impl Sequences {
         };
         self.last = Some(next);
         next
+    }
+
+    /// Forgets the last number if it is further ahead of the clock than peers that measure by theirs would believe: the
+    /// clock was set back.
+    pub(super) fn follow_the_clock(&mut self, unix: Duration, tolerance: Duration) {
+        let latest = Sequence::at(unix).plus(tolerance);
+        self.last = self.last.filter(|last| !last.is_after(latest));
     }
 
     /// Takes a number that a sender has proven to be its own, unless it may be a recording.

@@ -21,7 +21,8 @@ fn keys(numbers: &[(u8, Key)], active: u8) -> KeyRing {
 }
 
 fn hmac(mode: HmacMode) -> Authentication {
-    Authentication::Hmac(Hmac { keys: keys(&[(1, key(0))], 1), mode, clock_tolerance: TOLERANCE })
+    let measure = Measure::Growth;
+    Authentication::Hmac(Hmac { keys: keys(&[(1, key(0))], 1), mode, clock_tolerance: TOLERANCE, measure })
 }
 
 fn advertisement(version: Version, address: &str) -> Advertisement {
@@ -150,7 +151,8 @@ fn keys_are_rolled_over_without_a_moment_at_which_a_node_is_not_believed() {
     let (old, new) = ((1, key(0)), (2, key(32)));
     let with = |numbers: &[(u8, Key)], active| {
         let keys = keys(numbers, active);
-        Authentication::Hmac(Hmac { keys, mode: HmacMode::Enforce, clock_tolerance: TOLERANCE })
+        let (mode, measure) = (HmacMode::Enforce, Measure::Growth);
+        Authentication::Hmac(Hmac { keys, mode, clock_tolerance: TOLERANCE, measure })
     };
     let stages = [
         with(std::slice::from_ref(&old), 1),
@@ -289,6 +291,25 @@ fn a_node_that_was_started_again_after_its_clock_was_put_right_is_believed() {
     assert_eq!(receiver.hear(PEER, Node::default().say(later), now), Ok(()));
     let recorded = Node::default().say(MOMENT);
     assert_eq!(receiver.hear(PEER, recorded, now), Err(AuthenticationError::Replayed));
+}
+
+#[test]
+fn a_clock_that_is_set_back_is_followed_only_where_others_measure_by_theirs() {
+    let sender = |measure| {
+        let keys = keys(&[(1, key(0))], 1);
+        Authentication::Hmac(Hmac { keys, mode: HmacMode::Enforce, clock_tolerance: TOLERANCE, measure })
+    };
+    let said = |measure, before, after| {
+        let (sender, mut sequences) = (sender(measure), Sequences::default());
+        let _ = sender.credentials(&mut sequences, before);
+        let Credentials::Hmac { sequence, .. } = sender.credentials(&mut sequences, after) else { panic!() };
+        sequence
+    };
+    let (now, slightly, far) = (Sequence::new(0x6800_0000_8000_0000), MOMENT + TOLERANCE, MOMENT + HOUR);
+    assert_eq!(said(Measure::Clock, far, MOMENT), now);
+    assert_eq!(said(Measure::Growth, far, MOMENT).get() >> 32, far.as_secs());
+    // What everybody believes still, goes on growing.
+    assert_eq!(said(Measure::Clock, slightly, MOMENT).get(), now.get() + (5 << 32) + 1);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn every_error_says_what_where_why_and_what_to_do() {
 }
 
 /// A clone of the repository has the permissions that its user's mask leaves.
-fn set_key_permissions() {
+pub(super) fn set_key_permissions() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config_file/errors/keys");
     for (name, mode) in [("good.key", 0o600), ("short.key", 0o600), ("open.key", 0o644)] {
         fs::set_permissions(folder.join(name), Permissions::from_mode(mode)).unwrap();

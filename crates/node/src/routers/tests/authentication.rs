@@ -1,4 +1,4 @@
-use vrrp::{Hmac, HmacMode, Key, KeyId, KeyRing, Password, Sequences};
+use vrrp::{Hmac, HmacMode, Key, KeyId, KeyRing, Measure, Password, Sequences};
 
 use super::*;
 use crate::wall_clock::WallClock;
@@ -10,7 +10,12 @@ const TODAY: Duration = Duration::from_hours(500_000);
 fn hmac(numbers: &[u8], active: u8, mode: HmacMode) -> Authentication {
     let key = |number: &u8| (KeyId::new(*number).unwrap(), Key::read(&[*number; 32]).unwrap());
     let keys = KeyRing::new(numbers.iter().map(key).collect(), KeyId::new(active).unwrap()).unwrap();
-    Authentication::Hmac(Hmac { keys, mode, clock_tolerance: Duration::from_secs(5) })
+    Authentication::Hmac(Hmac {
+        keys,
+        mode,
+        clock_tolerance: Duration::from_secs(5),
+        measure: Measure::Growth,
+    })
 }
 
 fn enforcing() -> Authentication {
