@@ -21,6 +21,8 @@ pub enum Fault {
     Stop(NodeIndex),
     /// A daemon vanishes; its kernel keeps what it holds.
     Crash(NodeIndex),
+    /// A daemon dies, and the next one goes on with what it left, at once.
+    Restart(NodeIndex),
     /// A daemon does nothing any more; what comes for it waits.
     Pause(NodeIndex),
     /// A paused daemon goes on.
@@ -87,6 +89,7 @@ impl fmt::Display for Fault {
             Self::Start(node) => write!(formatter, "{} starts", node_name(*node)),
             Self::Stop(node) => write!(formatter, "{} is told to stop", node_name(*node)),
             Self::Crash(node) => write!(formatter, "{} crashes", node_name(*node)),
+            Self::Restart(node) => write!(formatter, "{} dies and is started again", node_name(*node)),
             Self::Pause(node) => write!(formatter, "{} is paused", node_name(*node)),
             Self::Resume(node) => write!(formatter, "{} goes on", node_name(*node)),
             Self::Carrier(node, segment, carrier) => {

@@ -40,6 +40,13 @@ impl HealthBook {
         }
     }
 
+    /// Keeps what is known and counts anew, as a daemon does that goes on where another died.
+    pub fn count_anew(&mut self) {
+        for entry in self.entries.values_mut() {
+            (entry.good_in_a_row, entry.bad_in_a_row) = (0, 0);
+        }
+    }
+
     /// Tells whether a real server may serve.
     pub fn is_fit(&self, server: ServerIndex) -> bool {
         self.entries.get(&server).is_some_and(|entry| entry.is_fit)

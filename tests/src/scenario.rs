@@ -292,7 +292,7 @@ fn priority(dice: &mut Dice) -> Priority {
 fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
     let node = NodeIndex(dice.index(site.nodes.len()));
     let segment = dice.pick(&site.segments().into_iter().collect::<Vec<_>>());
-    match dice.below(19) {
+    match dice.below(20) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),
         2 => (Fault::Crash(node), Vec::new()),
         3 | 4 => (Fault::Stop(node), vec![Fault::Start(node)]),
@@ -317,6 +317,7 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
             (Fault::ServerDies(server), vec![Fault::ServerReturns(server)])
         }
         14 => (Fault::ServerDies(ServerIndex(dice.index(3))), Vec::new()),
+        18 => (Fault::Restart(node), Vec::new()),
         15 => (Fault::Pass(node, None), vec![Fault::Return(node)]),
         16 => {
             let time = longest_interval(site).duration() * dice.pick(&[1, 5]);

@@ -28,6 +28,12 @@ fn crash_and_take_over() {
 }
 
 #[test]
+fn a_daemon_that_dies_and_is_succeeded_at_once_is_no_transition() {
+    let story = "a_daemon_that_dies_and_is_succeeded_at_once_is_no_transition";
+    tell(story, &setting(&[150, 100]), &[(Fault::Restart(LB1), 3_000), (Fault::Restart(LB2), 3_000)]);
+}
+
+#[test]
 fn two_die_one_after_the_other() {
     let chapters = [(Fault::Crash(LB1), 1), (Fault::Crash(LB2), 5_000)];
     tell("two_die_one_after_the_other", &setting(&[200, 150, 100]), &chapters);

@@ -4,6 +4,7 @@ mod advertisements;
 mod baton;
 mod contender;
 mod crash_outage;
+mod death;
 mod duty;
 mod error;
 mod full_table;
@@ -43,6 +44,8 @@ pub(crate) enum Figure {
     CrashOutage,
     /// What a planned hand-over costs, by a stop and by `baton pass`, at 1 s.
     HandOver,
+    /// What is noticed when the daemon dies or stands still, alone or with its guard.
+    Death,
     /// What bad packets for a known virtual router do to it, at 40 and at 50,000 a second.
     Hostile,
     /// Processor time and memory with 255 virtual routers at 100 ms.
@@ -68,6 +71,7 @@ impl Figure {
         match self {
             Self::CrashOutage => Way::Here(crash_outage::measure),
             Self::HandOver => Way::Here(hand_over::measure),
+            Self::Death => Way::Here(death::measure),
             Self::Hostile => Way::Here(hostile::measure),
             Self::Idle => Way::Here(idle::measure),
             Self::FullTable => Way::WithIpvs(IpvsFigure::FullTable),

@@ -221,6 +221,8 @@ pub fn a_deadline_passes_once(
 pub fn standing_told(report: &Report) -> Option<(RouterIndex, Standing)> {
     let (router, standing) = if let Report::BecameActive { router, .. } = report {
         (router, Standing::Active)
+    } else if let Report::RoleAdopted { router } = report {
+        (router, Standing::Active)
     } else if let Report::BecameBackup { router, .. } = report {
         (router, Standing::Backup)
     } else if let Report::HandingOver { router, .. } = report {

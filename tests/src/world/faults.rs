@@ -25,6 +25,7 @@ impl World {
         self.trace.note_world(self.now, || fault.to_string());
         match fault {
             Fault::Crash(_)
+            | Fault::Restart(_)
             | Fault::Pause(_)
             | Fault::Carrier(..)
             | Fault::Road(.., Road::Closed)
@@ -54,6 +55,7 @@ impl World {
                 self.crash(node);
                 Ok(())
             }
+            Fault::Restart(node) => self.restart(node),
             Fault::Pause(node) => {
                 self.pause(node);
                 Ok(())
@@ -159,14 +161,7 @@ impl World {
             self.referee.scene.set_away(node, router, Absence::Ends);
         }
         self.referee.disturb_node(node, self.now);
-        for segment in self.referee.scene.site.segments() {
-            self.tell_link(node, segment)?;
-        }
-        self.look_at_the_wall_clock(node)?;
-        self.feed(node, Input::Start)?;
-        // A kernel may hold what a daemon before this one left.
-        self.wake_kernel(node);
-        Ok(())
+        self.take_part(node)
     }
 
     fn stop(&mut self, node: NodeIndex) -> Result<(), Broken> {
@@ -191,6 +186,42 @@ impl World {
             self.referee.scene.set_standing(node, router, Standing::Out, self.now);
         }
         self.referee.scene.set_presence(node, Presence::Absent);
+    }
+
+    /// A daemon that hands over ends, and is not started again.
+    fn restart(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        let hands_over = self.referee.scene.leaving().any(|(leaving, _)| leaving == node);
+        let machine = &mut self.machines[node.0];
+        let Daemon::Running(brain) = &machine.daemon else { return Ok(()) };
+        if hands_over {
+            return Ok(());
+        }
+        let legacy = brain.legacy();
+        let mut next = Node::new(Arc::clone(&machine.config), machine.local(self.now));
+        next.inherit(&legacy);
+        machine.daemon = Daemon::Running(Box::new(next));
+        machine.life += 1;
+        machine.book.count_anew();
+        machine.kernel.lose_reconciler();
+        self.referee.disturb_node(node, self.now);
+        for router in self.referee.scene.site.router_indices() {
+            if self.referee.scene.standing(node, router) != Standing::Active {
+                self.referee.scene.set_standing(node, router, Standing::Out, self.now);
+            }
+        }
+        self.take_part(node)
+    }
+
+    /// Lets a new daemon look around and begin.
+    fn take_part(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        for segment in self.referee.scene.site.segments() {
+            self.tell_link(node, segment)?;
+        }
+        self.look_at_the_wall_clock(node)?;
+        self.feed(node, Input::Start)?;
+        // A kernel may hold what a daemon before this one left.
+        self.wake_kernel(node);
+        Ok(())
     }
 
     fn pause(&mut self, node: NodeIndex) {
