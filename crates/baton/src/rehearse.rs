@@ -207,7 +207,7 @@ fn perform(
         println!("{}", columns.row(&outcome));
         outcomes.push(outcome);
     }
-    println!("\n{}", report::legend(&outcomes, pace));
+    println!("\n{}", report::legend(&outcomes, &target.question, pace));
     Ok(())
 }
 

@@ -106,15 +106,25 @@ impl Columns {
 }
 
 /// Returns how the figures came about.
-pub fn legend(outcomes: &[Outcome], pace: Duration) -> String {
+pub fn legend(outcomes: &[Outcome], question: &Question, pace: Duration) -> String {
     let find = |drill| outcomes.iter().find(|outcome| outcome.drill == drill);
     let mut lines = vec![
         "outage: the longest time between two answers that reached the client.".to_owned(),
         format!("        It asks every {pace:?}, so nothing is measured more finely."),
-        format!("        A request is lost when no answer comes within {:?}.", lab::PATIENCE),
+        format!("lost:   no answer came within {:?}.", lab::PATIENCE),
+    ];
+    match question {
+        Question::Echo { .. } => {}
+        // Connections are not handed over.
+        Question::Web { .. } => lines.extend([
+            "        A connection that is open while the addresses move is lost with them:".to_owned(),
+            "        the successor's IPVS does not know it. New ones are served throughout.".to_owned(),
+        ]),
+    }
+    lines.extend([
         "floor:  how long a Backup has to wait by RFC 9568, section 6.1.".to_owned(),
         "        Stop, pass, failback: nothing. Crash: 3 x interval + skew time".to_owned(),
-    ];
+    ]);
     if let Some(crash) = find(Drill::Crash) {
         let passed = millis(crash.passed);
         lines.push(format!(
@@ -196,8 +206,11 @@ real server death  10.78.0.22:80       3603      361 / 462      3609";
     #[test]
     fn the_legend_explains_only_what_was_done() {
         let pace = Duration::from_millis(2);
-        let brief = legend(&[outcome(Drill::Crash), outcome(Drill::Stop)], pace);
+        let (_, target) = read("routers-only.toml");
+        let brief = legend(&[outcome(Drill::Crash), outcome(Drill::Stop)], &target.question, pace);
         assert!(brief.contains("heard 7 ms") && !brief.contains("server"), "{brief}");
-        assert!(legend(&[outcome(Drill::RealServerDeath)], pace).contains("fall x interval"));
+        let (_, target) = read("pair.toml");
+        let long = legend(&[outcome(Drill::RealServerDeath)], &target.question, pace);
+        assert!(long.contains("fall x interval") && long.contains("IPVS does not know it"), "{long}");
     }
 }
