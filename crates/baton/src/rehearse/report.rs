@@ -118,7 +118,7 @@ pub fn legend(outcomes: &[Outcome], question: &Question, pace: Duration) -> Stri
         // Connections are not handed over.
         Question::Web { .. } => lines.extend([
             "        A connection that is open while the addresses move is lost with them:".to_owned(),
-            "        the successor's IPVS does not know it. New ones are served throughout.".to_owned(),
+            "        the successor's IPVS does not know it.".to_owned(),
         ]),
     }
     lines.extend([
