@@ -6,6 +6,7 @@
 mod addresses;
 mod connection;
 mod devices;
+mod pace;
 mod refusals;
 mod routing;
 mod services;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::addresses::Addresses;
 use super::devices::Devices;
+use super::pace::Pace;
 use super::refusals::Refusals;
 use super::routing::Routing;
 use super::services::{Additions, Services, added_service, service_of};
@@ -45,6 +46,7 @@ pub(super) struct Worker {
     routing: Routing,
     services: Services,
     refusals: Refusals,
+    pace: Pace,
     audit_at: Instant,
     agreement: Agreement,
     /// How often leases were renewed.
@@ -90,6 +92,7 @@ impl Worker {
             routing: Routing::default(),
             services: Services::new(),
             refusals: Refusals::default(),
+            pace: Pace::default(),
             audit_at: Instant::now() + AUDIT_INTERVAL,
             agreement: Agreement::Pending,
             renewals: 0,
@@ -100,7 +103,8 @@ impl Worker {
     /// Works until the engine is gone.
     pub(super) async fn run(mut self) {
         loop {
-            let retries = [self.refusals.next(), self.services.retry_at(), self.addresses.next()];
+            let retries =
+                [self.refusals.next(), self.services.retry_at(), self.addresses.next(), self.pace.next()];
             let wake_at = retries.into_iter().flatten().fold(self.audit_at, Instant::min);
             let mut occasion = Occasion::Circumstance;
             let mut outcome = Ok(());
@@ -212,6 +216,13 @@ impl Worker {
                     Subject::Routing => self.routing.apply(piece, netlink, refusals, &mut outcome).await,
                     Subject::Service => self.services.apply(piece, &mut additions, refusals, &mut outcome),
                 }
+                for repair in &outcome.repaired {
+                    match Subject::of(repair) {
+                        Subject::Device | Subject::Routing => self.pace.note(repair, Instant::now()),
+                        // Addresses have a pace of their own.
+                        Subject::Address | Subject::Service => {}
+                    }
+                }
                 if self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned {
                     return Round::Abandoned;
                 }
@@ -240,6 +251,7 @@ impl Worker {
         });
 
         changes.retain(|change| self.addresses.is_due(change, self.netlink.interfaces()));
+        changes.retain(|change| self.pace.is_due(change, now));
 
         let services: Vec<_> = changes.iter().filter_map(added_service).collect();
         if let Err(error) = self.record.announce(changes.iter().filter_map(taken_address), services) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use crate::kernel::{Kernel, virtual_address};
 use crate::pair::{CABLE, Pair};
@@ -148,10 +149,26 @@ fn a_route_or_rule_that_somebody_removes_is_put_back_and_told() {
     }
     pair.left.run(&["ip", "link", "set", CABLE, "down"]).unwrap();
     pair.left.run(&["ip", "link", "set", CABLE, "up"]).unwrap();
-    lab::wait_until("The routes to come back", std::time::Duration::from_secs(30), || {
+    lab::wait_until("The routes to come back", Duration::from_secs(30), || {
         Ok((routes(&pair.left), rules(&pair.left)) == before)
     })
     .unwrap();
+}
+
+#[test]
+fn a_route_that_somebody_removes_again_and_again_is_put_back_at_an_even_pace() {
+    let pair = Pair::new();
+    let mut kernel = Kernel::new(&pair.left);
+    kernel.want_holdings(&[holding()]);
+    kernel.settle();
+    let mut repaired = Vec::new();
+    for _ in 0..3 {
+        pair.left.run(&["ip", "route", "delete", "blackhole", "10.81.0.0/16"]).unwrap();
+        kernel.outcome("the repair", |outcome| !outcome.repaired.is_empty());
+        repaired.push(Instant::now());
+    }
+    // The first one comes at once; each further one a second after the one before, less what this test was late.
+    assert!(repaired[2] - repaired[0] > Duration::from_secs(1), "{repaired:?}");
 }
 
 #[test]
