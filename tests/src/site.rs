@@ -246,6 +246,7 @@ impl Site {
             node: node_name(node),
             peers: self.peers(node).map(|peer| (node_name(peer), BTreeSet::new())).collect(),
             engine: EngineConfig::default(),
+            hooks: BTreeMap::new(),
             virtual_routers: self
                 .router_indices()
                 .map(|router| (router_name(router), Arc::new(self.virtual_router(node, router))))

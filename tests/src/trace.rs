@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use monotonic::Instant;
-use node::report::{EngineReport, Report};
+use node::report::{EngineReport, HookReport, Report};
 
 use crate::site::{NodeIndex, node_name};
 
@@ -140,6 +140,9 @@ pub fn told(report: &Report) -> String {
         }
         Report::Engine(EngineReport::Late { lateness, cause, times }) => {
             format!("engine late by {lateness:?}, {}, {times} times", cause.reason())
+        }
+        Report::Hook(HookReport { hook, subject, occasion, event }) => {
+            format!("hook {hook} of {subject} for {occasion}: {event:?}")
         }
         Report::DaemonDied { how } => format!("the daemon died: {how}"),
         Report::Fenced { router, reason } => format!("{router} was fenced: {reason}"),

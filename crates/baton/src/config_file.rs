@@ -18,6 +18,7 @@ use toml::de::{DeTable, DeValue};
 
 pub(crate) use config_errors::{Colour, ConfigErrors};
 use document::Document;
+use hook_section::HookSection;
 use node_section::{NodeKind, NodeSection};
 use problem::{Problem, Problems};
 use programs::Program;
@@ -32,6 +33,7 @@ mod engine_section;
 mod field;
 mod file_rules;
 mod group_section;
+mod hook_section;
 mod key_file;
 mod node_section;
 mod problem;
@@ -137,6 +139,8 @@ fn configs(document: &Document, folder: &Path, problems: &Problems) -> Configs {
     track_rules::check(document, problems);
     let authentication = authentication_rules::resolve(document, folder, problems);
     let virtual_servers = server_rules::resolve(document, problems);
+    let hook = |hook: &HookSection| (hook.name.value.clone(), hook.resolve(document, problems));
+    let hooks: BTreeMap<_, _> = document.hooks.iter().map(hook).collect();
     let mut groups: BTreeMap<GroupName, BTreeSet<RouterName>> = BTreeMap::new();
     for router in &document.routers {
         if let Some(group) = &router.sync_group {
@@ -161,6 +165,7 @@ fn configs(document: &Document, folder: &Path, problems: &Problems) -> Configs {
             sync_groups: groups.clone(),
             tracks: track_rules::resolve(document, node, problems),
             virtual_servers: virtual_servers.clone(),
+            hooks: hooks.clone(),
         }
     };
     let (ours, foreign): (Vec<_>, Vec<_>) =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use node::config::Config;
 use node::difference::differences;
+use node::hooks::HooksInput;
 use node::report::Report;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
@@ -13,6 +14,7 @@ use crate::bond::{Bond, Word};
 use crate::checker::CheckerCommand;
 use crate::config_file::ConfigFile;
 use crate::engine::{EngineCommand, EngineStatus};
+use crate::hooks::HookLine;
 use crate::journal::Journal;
 use crate::view::{Calendar, NodeView};
 
@@ -25,6 +27,7 @@ pub struct Control {
     pub checker: mpsc::Sender<CheckerCommand>,
     pub tracker: watch::Sender<Arc<Config>>,
     pub engine_status: watch::Receiver<Arc<EngineStatus>>,
+    pub hooks: HookLine,
     pub journal: Journal,
     pub calendar: Mutex<Calendar>,
     pub bond: Bond,
@@ -66,6 +69,7 @@ impl Control {
         let changes = differences(&running, &config);
         self.checker.send(CheckerCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
         self.engine.send(EngineCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
+        self.hooks.ask(HooksInput::Reload(Arc::clone(&config)));
         self.bond.tell([Word::Configuration { text }]);
         // After the engine: it takes no notice of tracks that it does not know.
         self.tracker.send_replace(Arc::clone(&config));

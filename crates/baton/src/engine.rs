@@ -13,6 +13,7 @@ use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
 use monotonic::Instant;
 use node::config::Config;
+use node::hooks::HooksInput;
 use node::legacy::Legacy;
 use node::link::LinkEvent;
 use node::name::{RouterName, TrackName};
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::bond::Bond;
 use crate::desire::Desire;
+use crate::hooks::HookLine;
 use crate::journal::Journal;
 use crate::pulse::Pulse;
 use crate::sockets::Sockets;
@@ -60,6 +62,11 @@ pub enum EngineCommand {
         /// What was seen.
         seen: Observation,
     },
+    /// The hooks that had to run before a virtual router is handed over have.
+    Prepared {
+        /// Which.
+        router: RouterName,
+    },
     /// Hand everything over and end.
     Shutdown,
 }
@@ -83,6 +90,7 @@ pub struct Engine {
     announcements: Vec<Announcement>,
     course: Course,
     pulse: Pulse,
+    hooks: HookLine,
 }
 
 /// What the engine is connected to.
@@ -99,6 +107,8 @@ pub struct Connections {
     pub status: watch::Sender<Arc<EngineStatus>>,
     /// Where its roles and its signs of life go.
     pub bond: Bond,
+    /// Where what hooks follow goes.
+    pub hooks: HookLine,
 }
 
 /// How the engine is.
@@ -138,7 +148,7 @@ impl Engine {
         announcer: AnnouncementSocket,
         connections: Connections,
     ) -> io::Result<Self> {
-        let Connections { kernel, commands, desire, journal, status, bond } = connections;
+        let Connections { kernel, commands, desire, journal, status, bond, hooks } = connections;
         let now = now();
         let pulse = Pulse::new(bond, desire.clone(), legacy, config.engine.address_lease, now);
         let mut routers = Routers::new(Arc::clone(&config), now);
@@ -160,6 +170,7 @@ impl Engine {
             announcements: Vec::new(),
             course: Course::Running,
             pulse,
+            hooks,
         })
     }
 
@@ -227,6 +238,9 @@ impl Engine {
             Wake::Command(EngineCommand::Tracked { track, config, seen }) => {
                 self.handle(RoutersInput::Tracked { track, config, seen });
             }
+            Wake::Command(EngineCommand::Prepared { router }) => {
+                self.handle(RoutersInput::Prepared { router });
+            }
             Wake::Command(EngineCommand::Shutdown) => self.handle(RoutersInput::Shutdown),
         }
         self.turns.note(due, &self.journal);
@@ -288,9 +302,13 @@ impl Engine {
                 }
                 RoutersOutput::Report(report) => {
                     self.pulse.note();
+                    self.hooks.tell(&report);
                     self.journal.tell(report);
                     self.sockets.follow_successions(&self.routers, &self.journal);
                     self.publish_at = Instant::START;
+                }
+                RoutersOutput::Prepare { router, until, reason } => {
+                    self.hooks.ask(HooksInput::Prepare { router, until, reason });
                 }
                 RoutersOutput::Exit => self.course = Course::Ended,
             }

@@ -1,6 +1,7 @@
 //! Each event as one structured log record; the names and fields are listed in the README and stay.
 
 mod engine;
+mod hooks;
 mod kernel;
 mod life;
 mod routers;
@@ -88,6 +89,7 @@ pub fn write(report: &Report) {
         }
         Report::TableComplete { service, destinations } => servers::table_complete(*service, *destinations),
         Report::Engine(report) => engine::write(report),
+        Report::Hook(report) => hooks::write(report),
         Report::DaemonDied { how } => life::daemon_died(how),
         Report::Fenced { router, reason } => life::fenced(router, *reason),
         Report::GuardDied => life::guard_died(),

@@ -14,6 +14,7 @@ mod control;
 mod desire;
 mod engine;
 mod guard;
+mod hooks;
 mod journal;
 mod log;
 mod passing;

@@ -36,6 +36,7 @@ use crate::config_file::{ConfigErrors, ConfigFile};
 use crate::control::Control;
 use crate::desire::Desire;
 use crate::engine::{Connections, Engine, EngineCommand};
+use crate::hooks::{self, HookLine, HookRunner};
 use crate::journal::Journal;
 use crate::tracker::Tracker;
 use crate::view::Calendar;
@@ -134,6 +135,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
     let (status, engine_status) = watch::channel(Arc::default());
     let (engine, engine_commands) = mpsc::channel(WAITING);
     let (checker, checker_commands) = mpsc::channel(WAITING);
+    let (hook_line, hook_inputs) = HookLine::new();
     let connections = Connections {
         kernel: events,
         commands: engine_commands,
@@ -141,6 +143,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         journal: journal.clone(),
         status,
         bond: bond.clone(),
+        hooks: hook_line.clone(),
     };
     let engine_thread = {
         let (config, legacy) = (Arc::clone(&config), estate.legacy.clone());
@@ -164,6 +167,16 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         let tracker = Tracker::new(tracked_config, engine.clone());
         OwnThread::start("tracker", tracker.run())?
     };
+    let hooks_thread = {
+        let connections = hooks::Connections {
+            inputs: hook_inputs,
+            engine: engine.clone(),
+            status: engine_status.clone(),
+            journal: journal.clone(),
+        };
+        let config = Arc::clone(&config);
+        OwnThread::start("hooks", async move { HookRunner::new(config, connections)?.run().await })?
+    };
 
     let control = Arc::new(Control {
         config_path: place.config.clone(),
@@ -172,6 +185,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         checker,
         tracker,
         engine_status,
+        hooks: hook_line,
         journal: journal.clone(),
         calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
         bond: bond.clone(),
@@ -190,6 +204,8 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
     }
     // Who ends otherwise than it was told leaves everything as it is to the next daemon, which goes on with it.
     let cleaned = outcome.is_ok().then(|| reconciler::clean(&record));
+    // Hooks that tell others of the end have the same rights as any, but not for ever.
+    hooks_thread.handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     // That the socket is left behind harms nobody: the next daemon takes its place.
     let _ = std::fs::remove_file(&place.socket);
     drop(journal);

@@ -1,6 +1,7 @@
 //! What one node is to do, in types that cannot be wrong; read from a file elsewhere.
 
 mod engine;
+mod hook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +15,10 @@ use vrrp::{
 };
 
 pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
+pub use self::hook::{HookAction, HookConfig, Occasion, UrlError, WebhookUrl};
 pub use crate::address::{InterfaceAddress, Scope};
 use crate::device::VirtualDevice;
-use crate::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
+use crate::name::{GroupName, HookName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
 use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::TrackConfig;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub tracks: BTreeMap<TrackName, Arc<TrackConfig>>,
     /// The virtual servers.
     pub virtual_servers: BTreeMap<ServerName, Arc<VirtualServerConfig>>,
+    /// What is done when virtual routers and sync groups change their state.
+    pub hooks: BTreeMap<HookName, Arc<HookConfig>>,
 }
 
 impl Config {

@@ -41,6 +41,10 @@ pub fn differences(old: &Config, new: &Config) -> Vec<String> {
         let subject = format!("track {}", pair.name());
         pair.tell(&subject, &mut lines, |subject, old, new| track::track(subject, old, new));
     }
+    for pair in paired(&old.hooks, &new.hooks) {
+        let subject = format!("hook {}", pair.name());
+        pair.tell(&subject, &mut lines, |subject, _, _| vec![format!("{subject} changed")]);
+    }
     for pair in paired(&old.virtual_servers, &new.virtual_servers) {
         let subject = format!("virtual_server {}", pair.name());
         pair.tell(&subject, &mut lines, |subject, old, new| server(subject, old, new));

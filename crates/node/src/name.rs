@@ -111,6 +111,8 @@ names! {
     TrackName, NAME_LIMIT, is_plain;
     /// The name of a virtual server, `[virtual_server.NAME]`.
     ServerName, NAME_LIMIT, is_plain;
+    /// The name of a hook, `[hook.NAME]`.
+    HookName, NAME_LIMIT, is_plain;
     /// The name of a user of this machine.
     UserName, USER_NAME_LIMIT, is_plain;
     /// The name of a network interface.

@@ -75,6 +75,11 @@ pub enum Input<'a> {
         /// Which, with all that moves together with them.
         routers: BTreeSet<RouterName>,
     },
+    /// The hooks that had to run before a virtual router is handed over have, after [`Output::Prepare`].
+    Prepared {
+        /// Which.
+        router: RouterName,
+    },
     /// Hand everything over and end; at once if it was said before.
     Shutdown,
 }
@@ -94,6 +99,15 @@ pub enum Output {
     Probe(ProbeRequest),
     /// Tell the operator.
     Report(Report),
+    /// Run the hooks that have to before a virtual router is handed over, and answer with [`Input::Prepared`].
+    Prepare {
+        /// Which.
+        router: RouterName,
+        /// When it is handed over whatever the hooks do.
+        until: Instant,
+        /// Why it is handed over.
+        reason: String,
+    },
     /// All is said that had to be: clean the kernel and end.
     Exit,
 }
@@ -163,6 +177,7 @@ impl Node {
             }
             Input::Pass { routers, until } => (Some(RoutersInput::Pass { routers, until }), None),
             Input::Return { routers } => (Some(RoutersInput::Return { routers }), None),
+            Input::Prepared { router } => (Some(RoutersInput::Prepared { router }), None),
             Input::Shutdown => (Some(RoutersInput::Shutdown), None),
         };
         let from_routers = to_routers.map(|input| self.routers.handle(input, now)).unwrap_or_default();
@@ -181,6 +196,7 @@ impl From<RoutersOutput> for Output {
             RoutersOutput::Introduce(announcement) => Self::Introduce(announcement),
             RoutersOutput::RolesChanged => Self::Reconcile,
             RoutersOutput::Report(report) => Self::Report(report),
+            RoutersOutput::Prepare { router, until, reason } => Self::Prepare { router, until, reason },
             RoutersOutput::Exit => Self::Exit,
         }
     }

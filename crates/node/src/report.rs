@@ -2,6 +2,7 @@
 //! them.
 
 mod engine;
+mod hook;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use virtual_server::service::{ServiceKey, Weight};
 use vrrp::{BecomeActiveCause, BecomeBackupCause, Priority};
 
 pub use self::engine::EngineReport;
+pub use self::hook::{HookEvent, HookReport};
 use crate::config::InterfaceAddress;
 use crate::fault::Fault;
 use crate::name::{InterfaceName, RouterName, ServerName, TrackName};
@@ -411,6 +413,8 @@ pub enum Report {
     },
     /// Something of the engine itself.
     Engine(EngineReport),
+    /// Something of a hook.
+    Hook(HookReport),
     /// The daemon has died; unless it was told to end, it is started again.
     DaemonDied {
         /// How.

@@ -9,6 +9,7 @@ mod inheriting;
 mod introducing;
 mod member;
 mod pacing;
+mod preparing;
 mod quiet;
 mod rivals;
 mod source;
@@ -89,6 +90,11 @@ pub enum RoutersInput<'a> {
         /// Which, with all that moves together with them.
         routers: BTreeSet<RouterName>,
     },
+    /// The hooks that had to run before a virtual router is handed over have, after [`RoutersOutput::Prepare`].
+    Prepared {
+        /// Which.
+        router: RouterName,
+    },
     /// Hand everything over and end; at once if it was said before.
     Shutdown,
 }
@@ -106,6 +112,15 @@ pub enum RoutersOutput {
     RolesChanged,
     /// Tell the operator.
     Report(Report),
+    /// Run the hooks that have to before a virtual router is handed over, and answer with [`RoutersInput::Prepared`].
+    Prepare {
+        /// Which.
+        router: RouterName,
+        /// When it is handed over whatever the hooks do.
+        until: Instant,
+        /// Why it is handed over.
+        reason: String,
+    },
     /// All is said that had to be: clean the kernel and end.
     Exit,
 }
@@ -190,6 +205,8 @@ enum Timer {
     Penalty(RouterName),
     /// The end of staying away.
     Away(RouterName),
+    /// The end of the time that hooks have before a hand-over.
+    Preparation(RouterName),
     /// The moment from which another Active counts as silent.
     Rival(RouterName),
     /// The end of the delay after the node's start.
@@ -289,6 +306,7 @@ impl Routers {
             }
             RoutersInput::Pass { routers, until } => self.pass(&routers, until, now, &mut outputs),
             RoutersInput::Return { routers } => self.come_back(&routers, now, &mut outputs),
+            RoutersInput::Prepared { router } => self.prepared(&router, now, &mut outputs),
             RoutersInput::Shutdown => self.shut_down(now, &mut outputs),
         }
         self.publish_roles(now, &mut outputs);
@@ -311,6 +329,7 @@ impl Routers {
                     self.refused.remove(&name);
                     self.evaluate(&name, now, outputs);
                 }
+                Timer::Preparation(name) => self.end_preparation(&name, now, outputs),
                 Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
                 Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
                 Timer::Start(name) => self.evaluate(&name, now, outputs),
@@ -392,8 +411,16 @@ impl Routers {
     fn forget(&mut self, name: &RouterName) {
         self.members.remove(name);
         self.refused.remove(name);
-        for timer in [Timer::Router, Timer::Patience, Timer::Penalty, Timer::Away, Timer::Rival, Timer::Start]
-            .map(|timer| timer(name.clone()))
+        for timer in [
+            Timer::Router,
+            Timer::Patience,
+            Timer::Penalty,
+            Timer::Away,
+            Timer::Preparation,
+            Timer::Rival,
+            Timer::Start,
+        ]
+        .map(|timer| timer(name.clone()))
         {
             self.timers.set(timer, None);
         }

@@ -60,6 +60,18 @@ impl Script {
         &self.arguments
     }
 
+    /// Returns the same program with these arguments after its own.
+    ///
+    /// # Panics
+    /// When one has a zero byte in it, which names and numbers have not.
+    #[must_use]
+    pub fn with_arguments(&self, more: impl IntoIterator<Item = String>) -> Self {
+        let mut script = self.clone();
+        script.arguments.extend(more);
+        assert!(!script.arguments.iter().any(|word| word.contains('\0')), "names have no zero byte");
+        script
+    }
+
     /// Returns the user that the configuration names.
     pub fn user(&self) -> Option<&UserName> {
         self.user.as_ref()

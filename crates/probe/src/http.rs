@@ -19,7 +19,7 @@ pub const HEAD_LIMIT: usize = 16 * 1024;
 /// How much of an answer's body is read, in bytes: what a check looks for stands at its beginning.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-const USER_AGENT: &str = concat!("baton/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("baton/", env!("CARGO_PKG_VERSION"));
 
 /// Asks over a connection of its own, follows no redirection, and reads the answer to its end or to [`BODY_LIMIT`].
 pub(crate) async fn probe(target: SocketAddr, check: &HttpCheck) -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! The only crate that speaks to real servers, one file per kind of check, and that runs scripts and looks at
-//! what else tracks look at.
+//! The only crate that speaks to real servers, one file per kind of check, and that runs scripts, looks at what else
+//! tracks look at, and tells web services.
 //!
 //! Whatever a real server answers, the worst it can bring about is a [`Bad`](node::pools::Outcome::Bad) outcome of its
 //! own probes: each probe has its time-out, a limit on what is read and a constant amount of memory, and shares nothing
@@ -39,6 +39,7 @@ mod prober;
 pub mod processes;
 pub mod script;
 mod tcp;
+pub mod webhook;
 
 pub use http::{BODY_LIMIT, HEAD_LIMIT};
 pub use prober::{CONCURRENT_PROBES, Prober, STALL};

@@ -79,7 +79,11 @@ pub fn only_an_active_speaks(
                     router.map(|router| standings[router.0])
                 );
             }
-            Output::Introduce(_) | Output::Reconcile | Output::Probe(_) | Output::Exit => {}
+            Output::Introduce(_)
+            | Output::Reconcile
+            | Output::Probe(_)
+            | Output::Prepare { .. }
+            | Output::Exit => {}
         }
     }
     let out_of_turn = scene.site.router_indices().find(|RouterIndex(router)| {

@@ -37,6 +37,8 @@ impl World {
                 Output::Reconcile => self.wake_kernel(node),
                 Output::Probe(request) => self.ask(node, &request),
                 Output::Report(report) => self.tell(node, &report)?,
+                // Nodes here have no hooks.
+                Output::Prepare { .. } => {}
                 Output::Exit => {
                     let machine = &mut self.machines[node.0];
                     machine.daemon = Daemon::Leaving;

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::engine_section::EngineSection;
 use super::field::Field;
 use super::group_section::GroupSection;
+use super::hook_section::HookSection;
 use super::node_section::NodeSection;
 use super::problem::{Problem, Problems};
 use super::router_section::RouterSection;
@@ -16,7 +17,7 @@ use super::track_section::TrackSection;
 
 /// Every key at the top of a file.
 pub(super) const KEYS: &[&str] =
-    &["engine", "node", "sync_group", "track", "virtual_router", "virtual_server"];
+    &["engine", "hook", "node", "sync_group", "track", "virtual_router", "virtual_server"];
 
 /// The most nodes of a file; an election among more of them has never been wanted.
 const NODE_LIMIT: usize = 64;
@@ -39,6 +40,8 @@ const REAL_SERVER_LIMIT: usize = 65_536;
 pub(super) struct Document {
     /// How the engine gets its turn.
     pub(super) engine: EngineSection,
+    /// The hooks.
+    pub(super) hooks: Vec<HookSection>,
     /// The nodes.
     pub(super) nodes: Vec<NodeSection>,
     /// The virtual routers.
@@ -61,6 +64,7 @@ impl Document {
         let field = Field::new("the file", root, problems);
         let section = Section::open("the file", field.span(), field, KEYS)?;
         let engine = section.field("engine").and_then(EngineSection::read).unwrap_or_default();
+        let hooks = section.named("hook", HookSection::read);
         let nodes = section.named("node", NodeSection::read);
         let routers = section.named("virtual_router", RouterSection::read);
         let groups = section.named("sync_group", GroupSection::read);
@@ -75,6 +79,7 @@ impl Document {
         }
         let document = Self {
             engine,
+            hooks: hooks.into_iter().flatten().collect(),
             nodes: nodes.into_iter().flatten().collect(),
             all_routers: routers.iter().all(Option::is_some),
             groups: groups.into_iter().flatten().collect(),

@@ -30,6 +30,13 @@ pub(super) struct At<T> {
     pub(super) span: Span,
 }
 
+impl<T> At<T> {
+    /// Returns what is made of the value, in its place.
+    pub(super) fn map<'a, U>(&'a self, make: impl FnOnce(&'a T) -> U) -> At<U> {
+        At { value: make(&self.value), span: self.span }
+    }
+}
+
 /// Whether a problem can be the mere consequence of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Certainty {

@@ -3,6 +3,7 @@
 //! This is asked before a configuration is taken over, and not when the daemon starts: a node whose script somebody has
 //! changed the rights of has to come up, with that track down.
 
+use node::config::HookAction;
 use node::script::Script;
 use probe::script::{Unfit, examine};
 
@@ -24,7 +25,15 @@ pub(super) fn named(document: &Document) -> Vec<Program> {
         let script = track.kind.value.script()?.clone();
         Some(Program { script: At { value: script, span: track.kind.span }, title })
     };
-    document.tracks.iter().filter_map(by_track).collect()
+    let by_hook = |hook: &super::hook_section::HookSection| match &hook.action.value {
+        HookAction::Command(script) => {
+            let title = format!("hook {}", hook.name.value);
+            Some(Program { script: At { value: script.clone(), span: hook.action.span }, title })
+        }
+        HookAction::Post(_) => None,
+    };
+    let by_tracks = document.tracks.iter().filter_map(by_track);
+    by_tracks.chain(document.hooks.iter().filter_map(by_hook)).collect()
 }
 
 impl ConfigFile {

@@ -74,6 +74,10 @@ fn the_reference_equals_the_defaults() {
         [track.manual]
         file = "/etc/baton/manual"
 
+        [hook.move-address]
+        virtual_routers = ["web"]
+        command = ["/usr/local/sbin/move-address"]
+
         [virtual_server.web]
         address = "10.77.0.50:80"
         real_servers = ["10.78.0.21:80", "10.78.0.22:80"]
@@ -93,6 +97,7 @@ fn every_key_stands_in_the_reference() {
     let sections = [
         ("[engine]", engine_section::KEYS),
         ("[engine.node.lb2]", engine_section::NODE_KEYS),
+        ("[hook.", hook_section::KEYS),
         ("[node.", node_section::KEYS),
         ("[virtual_router.web]", router_section::KEYS),
         ("[virtual_router.web.announcements]", router_section::ANNOUNCEMENT_KEYS),

@@ -71,6 +71,7 @@ fn config() -> Config {
         node: NodeName::new("lb1").unwrap(),
         peers: [(NodeName::new("lb2").unwrap(), ["10.77.0.12".parse().unwrap()].into())].into(),
         engine: EngineConfig::default(),
+        hooks: BTreeMap::new(),
         virtual_routers: [(web, Arc::new(router))].into(),
         sync_groups: BTreeMap::new(),
         tracks: BTreeMap::new(),

@@ -58,6 +58,7 @@ fn config<const N: usize>(servers: [(&str, Arc<VirtualServerConfig>); N]) -> Arc
         node: NodeName::new("lb1").unwrap(),
         peers: BTreeMap::new(),
         engine: EngineConfig::default(),
+        hooks: BTreeMap::new(),
         virtual_routers: BTreeMap::new(),
         sync_groups: BTreeMap::new(),
         tracks: BTreeMap::new(),

@@ -7,6 +7,7 @@ use monotonic::Instant;
 use vrrp::{AfterLeaving, HandOverStage, Heirs, Priority, RouterEvent, State};
 
 use super::member::{Member, Standing};
+use super::preparing::Preparation;
 use super::{Phase, Routers, RoutersOutput, Timer};
 use crate::name::{GroupName, InterfaceName, RouterName};
 use crate::report::{HandOverReason, Report};
@@ -51,15 +52,29 @@ impl Routers {
     }
 
     /// Says that all is said, once nobody hands over any more.
-    fn conclude(&mut self, outputs: &mut Vec<RoutersOutput>) {
-        if self.phase == Phase::Stopping && !self.members.values().any(Member::is_leaving) {
+    pub(super) fn conclude(&mut self, outputs: &mut Vec<RoutersOutput>) {
+        let is_needed = |member: &Member| member.is_leaving() || member.preparing.is_some();
+        if self.phase == Phase::Stopping && !self.members.values().any(is_needed) {
             self.phase = Phase::Stopped;
             outputs.push(RoutersOutput::Exit);
         }
     }
 
-    /// Has an Active release the role and serve until its successor does.
+    /// Has an Active release the role, once its hooks have run, and serve until its successor does.
     pub(super) fn hand_over(
+        &mut self,
+        name: &RouterName,
+        reason: HandOverReason,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        match self.prepare(name, &reason, now, outputs) {
+            Preparation::Needless => self.release(name, reason, now, outputs),
+            Preparation::Underway => {}
+        }
+    }
+
+    pub(super) fn release(
         &mut self,
         name: &RouterName,
         reason: HandOverReason,

@@ -12,6 +12,7 @@ use vrrp::{
 };
 
 use super::holding::Fought;
+use super::preparing::Preparing;
 use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::{Fault, Wait};
@@ -45,6 +46,8 @@ pub(super) struct Member {
     pub(super) hand_over: Option<HandOver>,
     /// When it last lost a fight about an address.
     pub(super) fought: Option<Fought>,
+    /// Set while hooks run before it hands over.
+    pub(super) preparing: Option<Preparing>,
     /// Another Active, while it is heard.
     pub(super) rival: Option<Rival>,
     /// What it sends while it is Active, made once and sent many times.
@@ -81,6 +84,7 @@ impl Member {
             away: None,
             hand_over: None,
             fought: None,
+            preparing: None,
             rival: None,
             ready: Vec::new(),
         }

@@ -165,6 +165,7 @@ impl Routers {
         if matches!(self.members[name].state(), Some(State::Initialize)) {
             self.has_left(name, now, outputs);
         }
+        self.give_up_preparation(name, now, outputs);
     }
 
     pub(super) fn stop(
@@ -175,6 +176,8 @@ impl Routers {
         outputs: &mut Vec<RoutersOutput>,
     ) {
         let Some(member) = self.members.get_mut(name) else { return };
+        member.preparing = None;
+        self.timers.set(Timer::Preparation(name.clone()), None);
         // The last words are those of the configuration and source that it spoke with until now.
         let actions = member.stop(now);
         self.follow_up(name, actions, now, outputs);

@@ -4,6 +4,7 @@ mod handing_over;
 mod hearing;
 mod inheriting;
 mod introducing;
+mod preparing;
 mod rivals;
 mod tracking;
 mod virtual_mac;
@@ -77,6 +78,7 @@ fn config(routers: &[(&str, VirtualRouterConfig)], group: &[&str]) -> Arc<Config
         node: NodeName::new("lb1").unwrap(),
         peers: BTreeMap::new(),
         engine: EngineConfig::default(),
+        hooks: BTreeMap::new(),
         virtual_routers: routers
             .iter()
             .map(|(name, config)| (router(name), Arc::new(config.clone())))
@@ -165,6 +167,7 @@ fn reports(outputs: &[RoutersOutput]) -> Vec<&Report> {
             | RoutersOutput::Announce(_)
             | RoutersOutput::Introduce(_)
             | RoutersOutput::RolesChanged
+            | RoutersOutput::Prepare { .. }
             | RoutersOutput::Exit => None,
         })
         .collect()
@@ -181,6 +184,7 @@ fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
             | RoutersOutput::Announce(_)
             | RoutersOutput::Introduce(_)
             | RoutersOutput::RolesChanged
+            | RoutersOutput::Prepare { .. }
             | RoutersOutput::Exit => None,
         })
         .collect()
@@ -213,6 +217,7 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_ac
             | RoutersOutput::Introduce(_)
             | RoutersOutput::Report(_)
             | RoutersOutput::RolesChanged
+            | RoutersOutput::Prepare { .. }
             | RoutersOutput::Exit => None,
         };
         outputs.iter().filter_map(count).collect()

@@ -15,6 +15,7 @@ fn introductions(outputs: &[RoutersOutput]) -> Vec<(IpAddr, Vec<u8>)> {
         | RoutersOutput::Announce(_)
         | RoutersOutput::RolesChanged
         | RoutersOutput::Report(_)
+        | RoutersOutput::Prepare { .. }
         | RoutersOutput::Exit => None,
     };
     outputs.iter().filter_map(introduced).collect()
@@ -62,6 +63,7 @@ fn an_active_announces_its_addresses_anew_with_another_hardware_address() {
             | RoutersOutput::Introduce(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Report(_)
+            | RoutersOutput::Prepare { .. }
             | RoutersOutput::Exit => None,
         })
         .collect();

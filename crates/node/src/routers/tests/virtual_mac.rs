@@ -10,6 +10,7 @@ fn macs(outputs: &[RoutersOutput]) -> Vec<Option<MacAddress>> {
         | RoutersOutput::Introduce(_)
         | RoutersOutput::Report(_)
         | RoutersOutput::RolesChanged
+        | RoutersOutput::Prepare { .. }
         | RoutersOutput::Exit => None,
     };
     outputs.iter().filter_map(mac).collect()

@@ -1,0 +1,213 @@
+//! What one hook has to do for one virtual router or sync group: one errand at a time, the newest next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use monotonic::Instant;
+
+use super::Subject;
+use crate::config::{HookConfig, Occasion};
+use crate::name::HookName;
+use crate::report::HookEvent;
+
+/// The longest that a hook which fails waits for its next attempt.
+pub const LONGEST_RETRY: Duration = Duration::from_mins(1);
+
+/// Something that a hook has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// The hook.
+    pub hook: HookName,
+    /// What it does.
+    pub config: Arc<HookConfig>,
+    /// Whose change it is for.
+    pub subject: Subject,
+    /// What the change is.
+    pub occasion: Occasion,
+    /// Why it happened.
+    pub reason: String,
+    /// Which time it is tried, from 1.
+    pub attempt: u32,
+    /// How long it may take.
+    pub limit: Duration,
+    /// When nobody waits for it any more; it is then not begun, and never tried again.
+    pub(super) until: Option<Instant>,
+}
+
+/// What follows from something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Run(Errand),
+    Tell(Occasion, HookEvent),
+    /// Nobody has to wait for it any more.
+    Prepared,
+}
+
+/// What one hook has to do for one virtual router or sync group.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Errands(State);
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Running {
+        errand: Errand,
+        next: Next,
+    },
+    /// It has failed and is tried again.
+    Waiting {
+        errand: Errand,
+        until: Instant,
+    },
+}
+
+/// What comes after what runs.
+#[derive(Clone, Debug)]
+enum Next {
+    /// The same again, if it fails.
+    Same,
+    /// Nothing: what it is for is over.
+    Nothing { newer: Occasion },
+    /// This.
+    Errand(Errand),
+}
+
+impl Errands {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match &self.0 {
+            State::Waiting { until, .. } => Some(*until),
+            State::Idle | State::Running { .. } => None,
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.0, State::Running { .. })
+    }
+
+    /// Tells whether what runs, or comes next, is what a hand-over waits for.
+    pub(super) fn are_before_release(&self) -> bool {
+        match &self.0 {
+            State::Running { next: Next::Errand(next), .. } => next.until.is_some(),
+            State::Running { errand, next: Next::Same } => errand.until.is_some(),
+            State::Running { next: Next::Nothing { .. }, .. } | State::Idle | State::Waiting { .. } => false,
+        }
+    }
+
+    /// Takes on an errand, in place of what has not begun.
+    pub(super) fn add(&mut self, errand: Errand, now: Instant) -> Vec<Step> {
+        match std::mem::take(&mut self.0) {
+            State::Idle => self.begin(errand, now),
+            State::Running { errand: running, next } => {
+                let mut steps = Vec::new();
+                if let Next::Errand(stale) = next {
+                    skip(&stale, errand.occasion, &mut steps);
+                }
+                self.0 = State::Running { errand: running, next: Next::Errand(errand) };
+                steps
+            }
+            State::Waiting { errand: stale, .. } => {
+                let mut steps = Vec::new();
+                skip(&stale, errand.occasion, &mut steps);
+                steps.extend(self.begin(errand, now));
+                steps
+            }
+        }
+    }
+
+    /// Gives up what has not begun: what it was for is over, and this hook is not for what has come.
+    pub(super) fn supersede(&mut self, newer: Occasion) -> Vec<Step> {
+        let mut steps = Vec::new();
+        match std::mem::take(&mut self.0) {
+            State::Idle => {}
+            State::Running { errand, next } => {
+                if let Next::Errand(stale) = next {
+                    skip(&stale, newer, &mut steps);
+                }
+                self.0 = State::Running { errand, next: Next::Nothing { newer } };
+            }
+            State::Waiting { errand, .. } => skip(&errand, newer, &mut steps),
+        }
+        steps
+    }
+
+    /// Goes on after what ran has come to an end.
+    pub(super) fn finish(&mut self, outcome: Result<(), String>, took: Duration, now: Instant) -> Vec<Step> {
+        let (errand, next) = match std::mem::take(&mut self.0) {
+            State::Running { errand, next } => (errand, next),
+            other @ (State::Idle | State::Waiting { .. }) => {
+                self.0 = other;
+                return Vec::new();
+            }
+        };
+        let (attempt, occasion) = (errand.attempt, errand.occasion);
+        // What a hand-over waited for is over with it.
+        let is_unfinished = outcome.is_err() && errand.until.is_none();
+        let retry_after = (is_unfinished && matches!(next, Next::Same)).then(|| delay(&errand));
+        let event = match outcome {
+            Ok(()) => HookEvent::Succeeded { attempt, took },
+            Err(reason) => HookEvent::Failed { attempt, reason, retry_after },
+        };
+        let mut steps = vec![Step::Tell(occasion, event)];
+        if errand.until.is_some() {
+            steps.push(Step::Prepared);
+        }
+        match next {
+            Next::Errand(next) => {
+                if is_unfinished {
+                    skip(&errand, next.occasion, &mut steps);
+                }
+                steps.extend(self.begin(next, now));
+            }
+            Next::Nothing { newer } if is_unfinished => skip(&errand, newer, &mut steps),
+            Next::Nothing { .. } => {}
+            Next::Same => {
+                if let Some(delay) = retry_after {
+                    self.0 = State::Waiting { errand, until: now + delay };
+                }
+            }
+        }
+        steps
+    }
+
+    /// Tries again what is due to be.
+    pub(super) fn fire(&mut self, now: Instant) -> Vec<Step> {
+        match std::mem::take(&mut self.0) {
+            State::Waiting { mut errand, until } if until <= now => {
+                errand.attempt += 1;
+                self.begin(errand, now)
+            }
+            other @ (State::Idle | State::Running { .. } | State::Waiting { .. }) => {
+                self.0 = other;
+                Vec::new()
+            }
+        }
+    }
+
+    fn begin(&mut self, mut errand: Errand, now: Instant) -> Vec<Step> {
+        if let Some(until) = errand.until {
+            if until <= now {
+                let reason = "what had to end before took until nobody waited any more".to_owned();
+                let event = HookEvent::Failed { attempt: errand.attempt, reason, retry_after: None };
+                return vec![Step::Tell(errand.occasion, event), Step::Prepared];
+            }
+            errand.limit = errand.limit.min(until - now);
+        }
+        let started = HookEvent::Started { attempt: errand.attempt };
+        self.0 = State::Running { errand: errand.clone(), next: Next::Same };
+        vec![Step::Tell(errand.occasion, started), Step::Run(errand)]
+    }
+}
+
+fn skip(stale: &Errand, newer: Occasion, steps: &mut Vec<Step>) {
+    steps.push(Step::Tell(stale.occasion, HookEvent::Skipped { newer }));
+    if stale.until.is_some() {
+        steps.push(Step::Prepared);
+    }
+}
+
+/// How long after this attempt the next one is made.
+fn delay(errand: &Errand) -> Duration {
+    let doublings = (errand.attempt - 1).min(16);
+    errand.config.retry_after.saturating_mul(1 << doublings).min(LONGEST_RETRY.max(errand.config.retry_after))
+}

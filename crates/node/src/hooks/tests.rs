@@ -1,0 +1,194 @@
+use super::*;
+use crate::config::{EngineConfig, HookAction, WebhookUrl};
+use crate::name::NodeName;
+use crate::report::HookEvent;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_start(Duration::from_secs(100 + seconds))
+}
+
+fn router(name: &str) -> RouterName {
+    RouterName::new(name).unwrap()
+}
+
+fn group(name: &str) -> GroupName {
+    GroupName::new(name).unwrap()
+}
+
+fn hook_name() -> HookName {
+    HookName::new("move").unwrap()
+}
+
+fn hook(routers: &[&str], groups: &[&str], occasions: &[Occasion]) -> HookConfig {
+    HookConfig {
+        routers: routers.iter().map(|name| router(name)).collect(),
+        groups: groups.iter().map(|name| group(name)).collect(),
+        occasions: occasions.iter().copied().collect(),
+        action: HookAction::Post(WebhookUrl::new("http://10.0.0.9/").unwrap()),
+        timeout: TIMEOUT,
+        retry_after: SECOND,
+    }
+}
+
+fn hooks(hook: HookConfig) -> Hooks {
+    Hooks::new(Arc::new(Config {
+        node: NodeName::new("lb1").unwrap(),
+        peers: BTreeMap::new(),
+        engine: EngineConfig::default(),
+        virtual_routers: BTreeMap::new(),
+        sync_groups: [(group("edge"), [router("web"), router("inside")].into())].into(),
+        tracks: BTreeMap::new(),
+        virtual_servers: BTreeMap::new(),
+        hooks: [(hook_name(), Arc::new(hook))].into(),
+    }))
+}
+
+fn change(hooks: &mut Hooks, name: &str, occasion: Occasion, now: Instant) -> Vec<HooksOutput> {
+    hooks.handle(HooksInput::Changed { router: router(name), occasion, reason: String::new() }, now)
+}
+
+fn finish(hooks: &mut Hooks, subject: &Subject, outcome: Result<(), &str>, now: Instant) -> Vec<HooksOutput> {
+    let (hook, subject, outcome) = (hook_name(), subject.clone(), outcome.map_err(str::to_owned));
+    hooks.handle(HooksInput::Finished { hook, subject, outcome, took: SECOND }, now)
+}
+
+fn web() -> Subject {
+    Subject::Router(router("web"))
+}
+
+/// What is to be run, each with the number of the attempt.
+fn runs(outputs: &[HooksOutput]) -> Vec<(Occasion, u32)> {
+    let run = |output: &HooksOutput| match output {
+        HooksOutput::Run(errand) => Some((errand.occasion, errand.attempt)),
+        HooksOutput::Prepared { .. } | HooksOutput::Report(_) => None,
+    };
+    outputs.iter().filter_map(run).collect()
+}
+
+fn prepared(outputs: &[HooksOutput]) -> Vec<RouterName> {
+    let prepared = |output: &HooksOutput| match output {
+        HooksOutput::Prepared { router } => Some(router.clone()),
+        HooksOutput::Run(_) | HooksOutput::Report(_) => None,
+    };
+    outputs.iter().filter_map(prepared).collect()
+}
+
+/// What gave way to what.
+fn skips(outputs: &[HooksOutput]) -> Vec<(Occasion, Occasion)> {
+    let skip = |output: &HooksOutput| match output {
+        HooksOutput::Report(HookReport { occasion, event: HookEvent::Skipped { newer }, .. }) => {
+            Some((*occasion, *newer))
+        }
+        HooksOutput::Report(_) | HooksOutput::Run(_) | HooksOutput::Prepared { .. } => None,
+    };
+    outputs.iter().filter_map(skip).collect()
+}
+
+const USUAL: &[Occasion] = &[Occasion::Active, Occasion::Backup, Occasion::Fault, Occasion::Stop];
+
+#[test]
+fn one_runs_at_a_time_and_the_newest_comes_next() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    assert_eq!(runs(&change(&mut hooks, "web", Occasion::Backup, at(0))), [(Occasion::Backup, 1)]);
+    assert_eq!(runs(&change(&mut hooks, "web", Occasion::Active, at(1))), []);
+    let outputs = change(&mut hooks, "web", Occasion::Fault, at(2));
+    assert_eq!((runs(&outputs), skips(&outputs)), (vec![], vec![(Occasion::Active, Occasion::Fault)]));
+    assert_eq!(runs(&finish(&mut hooks, &web(), Ok(()), at(3))), [(Occasion::Fault, 1)]);
+    assert_eq!(finish(&mut hooks, &web(), Ok(()), at(4)).len(), 1);
+    assert!(hooks.is_idle() && hooks.next_deadline().is_none());
+}
+
+#[test]
+fn what_fails_is_tried_again_later_and_later_until_it_succeeds() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let mut now = at(0);
+    let mut delays = Vec::new();
+    for attempt in 2..=9 {
+        assert_eq!(runs(&finish(&mut hooks, &web(), Err("exit code 1"), now)), []);
+        let deadline = hooks.next_deadline().unwrap();
+        delays.push((deadline - now).as_secs());
+        now = deadline;
+        assert_eq!(runs(&hooks.handle(HooksInput::Deadline, now)), [(Occasion::Active, attempt)]);
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
+    let _ = finish(&mut hooks, &web(), Ok(()), now);
+    assert_eq!(hooks.next_deadline(), None);
+}
+
+#[test]
+fn what_is_over_is_not_tried_again_even_by_a_hook_that_is_not_for_what_came() {
+    let mut hooks = hooks(hook(&["web"], &[], &[Occasion::Active]));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let _ = finish(&mut hooks, &web(), Err("exit code 1"), at(0));
+    let outputs = change(&mut hooks, "web", Occasion::Backup, at(0));
+    assert_eq!(skips(&outputs), [(Occasion::Active, Occasion::Backup)]);
+    assert_eq!(hooks.next_deadline(), None);
+
+    let _ = change(&mut hooks, "web", Occasion::Active, at(1));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(1));
+    let outputs = finish(&mut hooks, &web(), Err("exit code 1"), at(2));
+    assert_eq!(skips(&outputs), [(Occasion::Active, Occasion::Backup)]);
+    assert_eq!(hooks.next_deadline(), None);
+}
+
+#[test]
+fn after_a_healed_split_the_active_s_run_again_and_the_backup_s_do_not() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    let healed = || HooksInput::Healed { router: router("web") };
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let _ = finish(&mut hooks, &web(), Ok(()), at(0));
+    assert_eq!(runs(&hooks.handle(healed(), at(1))), [(Occasion::Active, 1)]);
+    let _ = finish(&mut hooks, &web(), Ok(()), at(2));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(3));
+    let _ = finish(&mut hooks, &web(), Ok(()), at(3));
+    assert_eq!(hooks.handle(healed(), at(4)), []);
+}
+
+#[test]
+fn a_sync_group_is_where_all_of_its_members_are() {
+    let mut hooks = hooks(hook(&[], &["edge"], USUAL));
+    assert_eq!(change(&mut hooks, "web", Occasion::Backup, at(0)), []);
+    assert_eq!(runs(&change(&mut hooks, "inside", Occasion::Backup, at(0))), [(Occasion::Backup, 1)]);
+    let edge = Subject::Group(group("edge"));
+    let _ = finish(&mut hooks, &edge, Ok(()), at(0));
+    assert_eq!(change(&mut hooks, "web", Occasion::Active, at(1)), []);
+    assert_eq!(runs(&change(&mut hooks, "inside", Occasion::Active, at(1))), [(Occasion::Active, 1)]);
+    let _ = finish(&mut hooks, &edge, Ok(()), at(1));
+    assert_eq!(runs(&change(&mut hooks, "inside", Occasion::Fault, at(2))), [(Occasion::Fault, 1)]);
+    assert_eq!(change(&mut hooks, "web", Occasion::Fault, at(2)), []);
+}
+
+#[test]
+fn a_hand_over_waits_for_what_has_to_run_before_and_no_longer_whatever_comes_of_it() {
+    let mut hooks = hooks(hook(&["web"], &[], &[Occasion::BeforeRelease]));
+    let prepare = |until| HooksInput::Prepare { router: router("web"), until, reason: String::new() };
+    let outputs = hooks.handle(prepare(at(10)), at(0));
+    assert_eq!((runs(&outputs), prepared(&outputs)), (vec![(Occasion::BeforeRelease, 1)], vec![]));
+    let outputs = finish(&mut hooks, &web(), Err("exit code 1"), at(1));
+    assert_eq!((runs(&outputs), prepared(&outputs)), (vec![], vec![router("web")]));
+    assert_eq!(hooks.next_deadline(), None, "a hand-over is not tried again");
+}
+
+#[test]
+fn what_members_of_a_group_wait_for_runs_once() {
+    let mut hooks = hooks(hook(&[], &["edge"], &[Occasion::BeforeRelease]));
+    let prepare = |name| HooksInput::Prepare { router: router(name), until: at(10), reason: String::new() };
+    assert_eq!(runs(&hooks.handle(prepare("web"), at(0))).len(), 1);
+    assert_eq!(hooks.handle(prepare("inside"), at(0)), []);
+    let outputs = finish(&mut hooks, &Subject::Group(group("edge")), Ok(()), at(1));
+    assert_eq!(prepared(&outputs), [router("web"), router("inside")]);
+}
+
+#[test]
+fn a_hook_that_is_removed_is_not_tried_again() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let _ = finish(&mut hooks, &web(), Err("exit code 1"), at(0));
+    let config = Config { hooks: BTreeMap::new(), ..Config::clone(&hooks.config) };
+    let _ = hooks.handle(HooksInput::Reload(Arc::new(config)), at(0));
+    assert_eq!(hooks.next_deadline(), None);
+}

@@ -1,0 +1,98 @@
+//! What a hand-over waits for, and for how long.
+
+use super::*;
+use crate::config::{HookAction, HookConfig, Occasion, WebhookUrl};
+use crate::name::HookName;
+
+const BOUND: Duration = Duration::from_millis(800);
+
+fn with_hook(config: &Arc<Config>, name: &str) -> Routers {
+    let hook = HookConfig {
+        routers: [router(name)].into(),
+        groups: BTreeSet::new(),
+        occasions: [Occasion::BeforeRelease].into(),
+        action: HookAction::Post(WebhookUrl::new("http://10.0.0.9/").unwrap()),
+        timeout: BOUND,
+        retry_after: Duration::from_secs(1),
+    };
+    let hooks = [(HookName::new("drain").unwrap(), Arc::new(hook))].into();
+    started(Arc::new(Config { hooks, ..Config::clone(config) }))
+}
+
+fn alone() -> Routers {
+    let mut routers = with_hook(&one().config, "web");
+    let _ = run_until(&mut routers, at(3_700));
+    routers
+}
+
+fn asked(outputs: &[RoutersOutput]) -> Vec<(&str, Instant)> {
+    let asked = |output| match output {
+        &RoutersOutput::Prepare { ref router, until, .. } => Some((router.as_str(), until)),
+        RoutersOutput::Send(_)
+        | RoutersOutput::Announce(_)
+        | RoutersOutput::Introduce(_)
+        | RoutersOutput::RolesChanged
+        | RoutersOutput::Report(_)
+        | RoutersOutput::Exit => None,
+    };
+    outputs.iter().filter_map(asked).collect()
+}
+
+fn prepared(name: &str) -> RoutersInput<'static> {
+    RoutersInput::Prepared { router: router(name) }
+}
+
+#[test]
+fn a_role_is_released_when_its_hooks_have_run() {
+    let mut routers = alone();
+    let outputs = routers.handle(RoutersInput::Shutdown, at(3_750));
+    assert_eq!(asked(&outputs), [("web", at(3_750) + BOUND)]);
+    assert_eq!((sent(&outputs), state(&routers, "web")), (vec![], RouterState::Active));
+    let outputs = routers.handle(prepared("web"), at(3_900));
+    assert_eq!(sent(&outputs), [Priority::DEFAULT, Priority::RELEASE]);
+    assert_eq!(state(&routers, "web"), RouterState::Leaving);
+    let outputs = run_until(&mut routers, at(6_000));
+    assert!(outputs.contains(&RoutersOutput::Exit));
+}
+
+#[test]
+fn a_role_is_released_after_its_time_whatever_its_hooks_do() {
+    let mut routers = alone();
+    let _ = routers.handle(RoutersInput::Pass { routers: [router("web")].into(), until: None }, at(3_750));
+    let before = run_until(&mut routers, at(3_750 + 799));
+    assert!(!sent(&before).contains(&Priority::RELEASE));
+    assert_eq!(state(&routers, "web"), RouterState::Active);
+    let outputs = run_until(&mut routers, at(3_750) + BOUND);
+    assert!(sent(&outputs).contains(&Priority::RELEASE), "{outputs:?}");
+    assert!(routers.handle(prepared("web"), at(5_000)).is_empty(), "it comes too late to matter");
+}
+
+#[test]
+fn whoever_says_stop_twice_does_not_wait_for_hooks_either() {
+    let mut routers = alone();
+    let _ = routers.handle(RoutersInput::Shutdown, at(3_750));
+    let outputs = routers.handle(RoutersInput::Shutdown, at(3_751));
+    assert!(outputs.contains(&RoutersOutput::Exit), "{outputs:?}");
+    assert_eq!(routers.next_deadline(), None);
+}
+
+#[test]
+fn a_node_that_stops_and_is_outranked_while_its_hooks_run_ends() {
+    let mut routers = alone();
+    let _ = routers.handle(RoutersInput::Shutdown, at(3_750));
+    let outputs = hear(&mut routers, &advertisement(51, 200), at(3_800));
+    assert!(outputs.contains(&RoutersOutput::Exit), "{outputs:?}");
+    assert!(routers.roles().0.is_empty());
+}
+
+#[test]
+fn a_group_is_released_together_when_the_hooks_of_all_have_run() {
+    let mut routers = with_hook(&pair().config, "web");
+    let _ = run_until(&mut routers, at(3_700));
+    let outputs = routers.handle(RoutersInput::Shutdown, at(3_750));
+    assert_eq!(asked(&outputs).len(), 2);
+    assert_eq!(sent(&routers.handle(prepared("inside"), at(3_800))), []);
+    assert_eq!(state(&routers, "inside"), RouterState::Active);
+    let outputs = routers.handle(prepared("web"), at(3_900));
+    assert_eq!(sent(&outputs).iter().filter(|priority| **priority == Priority::RELEASE).count(), 2);
+}
