@@ -216,7 +216,7 @@ fn a_killed_daemon_s_table_stands_and_serves_while_the_next_one_takes_it_up() {
     site.wait_for_table("lb1", &[SERVICE, FIRST, SECOND]);
     let client = site.fetch("10.77.0.50:80");
     let death = Instant::now();
-    let counted = connections(&site, "lb1");
+    let counted = more_connections(&site, "lb1", 0);
     site.pair.look_from_now();
     site.pair.daemon("lb1").signal_engine(lab::Signal::KILL);
     site.pair.daemon("lb1").wait_for("role_adopted", &[], LIMIT);
@@ -227,9 +227,23 @@ fn a_killed_daemon_s_table_stands_and_serves_while_the_next_one_takes_it_up() {
     assert_eq!(verdicts, ["up", "up"]);
     site.pair.wait_to_hear("lb2", 5);
     site.wait_for_table("lb1", &[SERVICE, FIRST, SECOND]);
-    assert!(counted > 0 && connections(&site, "lb1") > counted);
+    more_connections(&site, "lb1", counted);
     let seen = client.stop().unwrap().since(death);
     assert_eq!(seen.lost(), 0, "{seen}");
+}
+
+/// Waits until the kernel has counted more connections than so many, and returns how many; never may it have counted less.
+#[track_caller]
+fn more_connections(site: &Site, node: &str, before: u64) -> u64 {
+    let mut counted = before;
+    // The kernel adds up every two seconds.
+    let waited = lab::wait_until("More connections", LIMIT, || {
+        counted = connections(site, node);
+        assert!(counted >= before, "{before} connections, and then {counted}: the service was made anew");
+        Ok(counted > before)
+    });
+    waited.unwrap_or_else(|error| panic!("{error}"));
+    counted
 }
 
 /// How many connections the kernel has counted since the service was made.
