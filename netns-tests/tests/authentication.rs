@@ -98,6 +98,18 @@ fn strangers_and_recordings_do_not_move_a_pair_that_signs() {
     assert_eq!(client.stop().unwrap().lost(), 0);
 }
 
+/// The guard says the last words, which the daemon has proven before: they have to be newer than all that it said.
+#[test]
+fn the_last_will_of_a_daemon_that_stands_still_is_believed() {
+    let mut pair = idle(&authenticated(&WEB.replace("100ms", "1s"), WITH_OLD_KEY));
+    pair.elect(VIRTUAL);
+    pair.wait_to_hear("lb2", 5);
+    pair.look_from_now();
+    pair.daemon("lb1").signal_engine(lab::Signal::STOP);
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+    pair.daemon("lb1").wait_for("fenced", &[("reason", "silent")], LIMIT);
+}
+
 #[test]
 fn keys_are_rolled_over_by_reloads_without_a_transition() {
     let stage = |keys: &str| authenticated(WEB, &format!("[virtual_router.web.authentication]\n{keys}\n"));

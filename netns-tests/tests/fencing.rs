@@ -1,5 +1,7 @@
 //! No death without heirs: what happens when the daemon, its guard or both die or stand still.
 
+use std::collections::BTreeSet;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -135,6 +137,36 @@ fn the_last_will_is_the_short_interval_and_then_the_release() {
     assert_eq!(said[said.len() - 2..], [["150", "1"], ["0", "1"]], "{said:?}");
 }
 
+/// What systemd hears: the daemon is ready, and the guard vouches for its engine, but not for one that stands still.
+#[test]
+fn systemd_hears_that_the_daemon_is_ready_and_that_its_engine_lives() {
+    let pair = Pair::idle(&pair(&[WEB]));
+    let socket = pair.folder().path().join("notify.sock");
+    let systemd = UnixDatagram::bind(&socket).unwrap();
+    systemd.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut command = pair.place("lb1").command(&["run", "--log-format", "json"]);
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "30000000");
+    let daemon = pair.machine("lb1").spawn("baton", &mut command).unwrap();
+    let hear = || {
+        let mut buffer = [0; 1024];
+        let length = systemd.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let mut missing = BTreeSet::from(["READY=1", "WATCHDOG=1"]);
+    while !missing.is_empty() {
+        let heard = hear();
+        missing.retain(|word| !heard.contains(word));
+    }
+    daemon.signal_descendants(Signal::STOP).unwrap();
+    systemd.set_read_timeout(Some(3 * BEAT)).unwrap();
+    let mut buffer = [0; 1024];
+    // What was on its way may still come.
+    while systemd.recv(&mut buffer).is_ok() {}
+    daemon.signal_descendants(Signal::CONT).unwrap();
+    systemd.set_read_timeout(Some(LIMIT)).unwrap();
+    assert!(hear().contains("WATCHDOG=1"));
+}
+
 /// The whole node stands still, guard and daemon, as a virtual machine does that is paused; its kernel answers on.
 #[test]
 fn a_node_that_was_stopped_altogether_hears_its_successor_and_says_nothing() {
@@ -159,6 +191,9 @@ fn a_node_that_was_stopped_altogether_hears_its_successor_and_says_nothing() {
     let stale: Vec<_> = said[successor..].iter().filter(|frame| frame[0] == mac).collect();
     assert!(stale.is_empty(), "{stale:?}");
 }
+
+/// How often an engine without a role says that it lives.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Both families, and leases as short as this interval allows.
 const LEASED: &str = r#"
