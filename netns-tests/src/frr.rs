@@ -48,6 +48,9 @@ impl Frr {
         wait_until("The socket of zebra", LIMIT, || Ok(socket.exists()))
             .unwrap_or_else(|error| panic!("{error}"));
         let vrrpd = spawn(namespace, "vrrpd", folder.path());
+        // Before that the macvlan answers as if it were Active.
+        let waited = wait_until("vrrpd as Backup", LIMIT, || Ok(!Self::is_active(namespace)));
+        waited.unwrap_or_else(|error| panic!("{error}"));
         Self { vrrpd, _zebra: zebra, folder }
     }
 

@@ -192,7 +192,8 @@ impl MixedPair {
 
     #[track_caller]
     fn wait_for_client(&self, link_address: &str) {
-        drop(self.pair.ping(self.dialect.address()));
+        // It goes on asking, so that its entry is looked up again when it has aged.
+        let _prober = self.pair.ping(self.dialect.address());
         let client = self.pair.machine("client");
         let address = crate::at(self.dialect.address());
         let what = format!("The client's entry for {address} at {link_address}");
