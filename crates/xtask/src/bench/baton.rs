@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::duty::{Balancer, Duty, FIRST, Node, Routers, WEIGHT};
+use super::duty::{Balancer, Duty, FIRST, INSIDE, Node, Routers, Track, WEIGHT};
 
 const WRITES: &str = "a string takes what is written to it";
 
@@ -53,6 +53,14 @@ fn add_routers(text: &mut String, routers: Routers) {
              advert_interval = \"{interval}ms\"\nchecksum = \"pseudo-header\"\nvirtual_addresses = [\"{address}/32\"]"
         )
         .expect(WRITES);
+        match routers.track {
+            Track::Nothing => {}
+            Track::Inside => writeln!(text, "track = [\"inside\"]").expect(WRITES),
+        }
+    }
+    match routers.track {
+        Track::Nothing => {}
+        Track::Inside => writeln!(text, "[track.inside]\ninterface = \"{INSIDE}\"").expect(WRITES),
     }
 }
 

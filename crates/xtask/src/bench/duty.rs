@@ -48,7 +48,21 @@ pub(crate) struct Routers {
     pub(crate) count: u8,
     /// How often the Active advertises.
     pub(crate) interval: Duration,
+    /// What has to be well besides.
+    pub(crate) track: Track,
 }
+
+/// What has to be well for a node to be Active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Track {
+    /// Nothing but the interface of the virtual routers.
+    Nothing,
+    /// The inner interface: without its carrier a node cannot take part.
+    Inside,
+}
+
+/// The interface that [`Track::Inside`] is about.
+pub(crate) const INSIDE: &str = "eth1";
 
 impl Routers {
     /// The time from the Active's last advertisement to the election of the second node.
@@ -113,7 +127,9 @@ mod tests {
 
     #[test]
     fn the_floor_is_three_intervals_and_the_skew() {
-        let floor = Routers { nodes: PAIR, count: 1, interval: Duration::from_secs(1) }.floor();
+        let floor =
+            Routers { nodes: PAIR, count: 1, interval: Duration::from_secs(1), track: Track::Nothing }
+                .floor();
         assert_eq!(floor, Duration::from_micros(3_609_375));
     }
 

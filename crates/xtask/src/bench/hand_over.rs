@@ -7,7 +7,7 @@ use lab::Lab;
 
 use super::baton;
 use super::contender::{Contender, END_LIMIT, Each, Programs};
-use super::duty::{FIRST, Node, PAIR, Routers, SECOND, TRIO};
+use super::duty::{FIRST, INSIDE, Node, PAIR, Routers, SECOND, TRIO, Track};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
 use super::table::{Goal, Quantity, Row, median};
@@ -26,6 +26,18 @@ enum Occasion {
     Stop,
     /// `baton pass`.
     Pass,
+    /// A tracked interface of its loses the carrier.
+    CarrierLoss,
+}
+
+impl Occasion {
+    /// What has to be well for a node that leaves so.
+    fn track(self) -> Track {
+        match self {
+            Self::Stop | Self::Pass => Track::Nothing,
+            Self::CarrierLoss => Track::Inside,
+        }
+    }
 }
 
 impl fmt::Display for Occasion {
@@ -33,6 +45,7 @@ impl fmt::Display for Occasion {
         formatter.write_str(match self {
             Self::Stop => "stop",
             Self::Pass => "pass",
+            Self::CarrierLoss => "carrier loss of a tracked interface",
         })
     }
 }
@@ -57,9 +70,9 @@ enum Successor {
 /// Hands over in pairs of one program and of both, and in a group of three.
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
     use Contender::{Baton, Keepalived};
-    use Occasion::{Pass, Stop};
+    use Occasion::{CarrierLoss, Pass, Stop};
     let pair = Drill { programs, nodes: PAIR, lab: laboratory(routers(PAIR))? };
-    let stops = pair.compare()?;
+    let stops = pair.compare(Stop)?;
     let mut rows = pair_rows("stop, to its like", Some(&stops.keepalived), &stops.baton).to_vec();
     for (what, occasion, successor) in [
         ("stop, to Keepalived", Stop, Keepalived),
@@ -68,13 +81,15 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
     ] {
         rows.extend(pair_rows(what, None, &pair.repeat(what, &[Baton, successor], occasion)?));
     }
+    let losses = pair.compare(CarrierLoss)?;
+    rows.extend(pair_rows(&format!("{CarrierLoss}"), Some(&losses.keepalived), &losses.baton));
     let trio = Drill { programs, nodes: TRIO, lab: laboratory(routers(TRIO))? };
-    rows.extend(trio_rows(&trio.compare()?));
+    rows.extend(trio_rows(&trio.compare(Stop)?));
     Ok(rows)
 }
 
 fn routers(nodes: &'static [Node]) -> Routers {
-    Routers { nodes, count: 1, interval: INTERVAL }
+    Routers { nodes, count: 1, interval: INTERVAL, track: Track::Nothing }
 }
 
 fn pair_rows(what: &str, keepalived: Option<&Vec<Cost>>, baton: &[Cost]) -> [Row; 2] {
@@ -126,12 +141,12 @@ struct Drill<'a> {
 }
 
 impl Drill<'_> {
-    /// Stops the first of a group of each program's own.
-    fn compare(&self) -> Result<Each<Vec<Cost>>, BenchError> {
+    /// Has the first of a group of each program's own leave.
+    fn compare(&self, occasion: Occasion) -> Result<Each<Vec<Cost>>, BenchError> {
         let mut costs = Each::<Vec<Cost>>::default();
         for contender in Contender::BOTH {
-            let what = format!("stop of {} nodes, {contender}", self.nodes.len());
-            *costs.of(contender) = self.repeat(&what, &vec![contender; self.nodes.len()], Occasion::Stop)?;
+            let what = format!("{occasion}, {} nodes, {contender}", self.nodes.len());
+            *costs.of(contender) = self.repeat(&what, &vec![contender; self.nodes.len()], occasion)?;
         }
         Ok(costs)
     }
@@ -152,11 +167,13 @@ impl Drill<'_> {
     }
 
     fn hand_over(&self, contenders: &[Contender], occasion: Occasion) -> Result<Cost, BenchError> {
-        let mut group = Group::elect(&self.lab, self.programs, contenders, routers(self.nodes))?;
+        let routers = Routers { track: occasion.track(), ..routers(self.nodes) };
+        let mut group = Group::elect(&self.lab, self.programs, contenders, routers)?;
         let prober = group.ask()?;
         let begin = Instant::now();
         match occasion {
             Occasion::Stop => drop(group.daemon(FIRST).terminate(END_LIMIT)?),
+            Occasion::CarrierLoss => self.lab.port(FIRST.name, INSIDE).carrier_off()?,
             Occasion::Pass => {
                 let configuration = group.configuration(Contender::Baton, FIRST);
                 let program = &self.programs.baton;
@@ -176,6 +193,7 @@ impl Drill<'_> {
         let wrong = self.nodes.iter().filter(is_wrong);
         let claims: usize = wrong.map(|node| group.advertisements().count_of(node.address, begin)).sum();
         group.end()?;
+        self.lab.port(FIRST.name, INSIDE).carrier_on()?;
         Ok(Cost {
             lost: u32::try_from(seen.lost()).expect("there are few requests"),
             outage: seen.longest_gap().duration(),

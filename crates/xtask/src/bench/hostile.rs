@@ -9,7 +9,7 @@ use lab::{Lab, Namespace};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::contender::{Contender, Each, Programs};
-use super::duty::{FIRST, PAIR, Routers, SECOND};
+use super::duty::{FIRST, PAIR, Routers, SECOND, Track};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
 use super::table::{Goal, Quantity, Row};
@@ -40,7 +40,7 @@ struct Damage {
 
 /// Lets a stranger loose on a pair of each program.
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
-    let routers = Routers { nodes: PAIR, count: 1, interval: INTERVAL };
+    let routers = Routers { nodes: PAIR, count: 1, interval: INTERVAL, track: Track::Nothing };
     let lab = laboratory(routers)?;
     let mut rows = Vec::new();
     for rate in RATES {

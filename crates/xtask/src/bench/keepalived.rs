@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::duty::{Balancer, Duty, Node, Routers, WEIGHT};
+use super::duty::{Balancer, Duty, INSIDE, Node, Routers, Track, WEIGHT};
 use super::error::BenchError;
 
 const WRITES: &str = "a string takes what is written to it";
@@ -48,13 +48,17 @@ fn routers_of(routers: Routers, node: Node) -> String {
     let mut text = "global_defs {\n    vrrp_version 3\n}\n".to_owned();
     let Node { priority, .. } = node;
     let seconds = routers.interval.as_secs_f64();
+    let track = match routers.track {
+        Track::Nothing => String::new(),
+        Track::Inside => format!("    track_interface {{\n        {INSIDE}\n    }}\n"),
+    };
     for (number, address) in routers.addresses() {
         write!(
             text,
             "vrrp_instance r{number} {{\n    \
                  state BACKUP\n    interface eth0\n    virtual_router_id {number}\n    \
                  priority {priority}\n    advert_int {seconds}\n    virtual_ipaddress {{\n        \
-                     {address}/32\n    }}\n}}\n"
+                     {address}/32\n    }}\n{track}}}\n"
         )
         .expect(WRITES);
     }
