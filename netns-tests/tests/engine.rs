@@ -1,10 +1,11 @@
 //! The engine's thread: what the kernel gives it, and what is told when it comes too late.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use lab::{Namespace, Signal, wait_until};
+use lab::{Namespace, Process, Signal, wait_until};
 use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
 
 /// A second's interval: what is stopped for two seconds is late, and nobody takes over.
@@ -112,4 +113,39 @@ fn an_engine_that_came_too_late_says_so_once_and_why() {
     assert!(lateness.max >= told && lateness.p50 < told, "{lateness:?} {late:?}");
     let text = pair.daemon("lb1").ask(&["status"]).output;
     assert!(text.contains("engine with real-time priority 10, memory locked; "), "{text}");
+}
+
+/// Keeps the first processor from every ordinary process for a few seconds, but not from an engine with precedence.
+fn hog(pair: &Pair) -> Process {
+    let mut command = Command::new("timeout");
+    command.args([
+        "4",
+        "chrt",
+        "--fifo",
+        "5",
+        "taskset",
+        "--cpu-list",
+        "0",
+        "sh",
+        "-c",
+        "while :; do :; done",
+    ]);
+    pair.machine("lb1").spawn("hog", &mut command).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn an_engine_with_precedence_advertises_while_others_keep_its_processor_busy() {
+    let engine = "[engine.node.lb1]\nprocessors = [0]\n";
+    let mut pair = Pair::elected(&pair(&[engine, WEB]), VIRTUAL);
+    let mut hog = hog(&pair);
+    hog.wait(LIMIT).unwrap();
+    assert_eq!(pair.daemon("lb2").transitions(), ["became_backup"]);
+}
+
+#[test]
+fn an_engine_without_precedence_says_that_it_was_starved() {
+    let engine = "[engine.node.lb1]\nprocessors = [0]\nrealtime_priority = 0\n";
+    let mut pair = Pair::elected(&pair(&[engine, WEB]), VIRTUAL);
+    let _hog = hog(&pair);
+    pair.daemon("lb1").wait_for("engine_late", &[("reason", "starved")], LIMIT);
 }

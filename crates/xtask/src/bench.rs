@@ -2,6 +2,7 @@
 
 mod advertisements;
 mod baton;
+mod busy;
 mod contender;
 mod crash_outage;
 mod death;
@@ -48,6 +49,8 @@ pub(crate) enum Figure {
     Death,
     /// What bad packets for a known virtual router do to it, at 40 and at 50,000 a second.
     Hostile,
+    /// Transitions at 10 ms while others keep the processors busy.
+    Busy,
     /// Processor time and memory with 255 virtual routers at 100 ms.
     Idle,
     /// 10,000 real servers from nothing, in QEMU and User Mode Linux.
@@ -73,6 +76,7 @@ impl Figure {
             Self::HandOver => Way::Here(hand_over::measure),
             Self::Death => Way::Here(death::measure),
             Self::Hostile => Way::Here(hostile::measure),
+            Self::Busy => Way::Here(busy::measure),
             Self::Idle => Way::Here(idle::measure),
             Self::FullTable => Way::WithIpvs(IpvsFigure::FullTable),
             Self::OneWeight => Way::WithIpvs(IpvsFigure::OneWeight),

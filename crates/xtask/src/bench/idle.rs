@@ -74,7 +74,9 @@ fn watch(programs: &Programs, contender: Contender) -> Result<Needs, BenchError>
         programs.start(contender, duty, node, lab.namespace(node.name), &configuration)
     };
     let (mut first, mut second) = (start(FIRST)?, start(SECOND)?);
-    wait_until("The election of all virtual routers", ELECTION_LIMIT, || is_elected(&lab))?;
+    wait_until("The election of all virtual routers", ELECTION_LIMIT, || {
+        holds_all(&lab, ROUTERS, FIRST, SECOND)
+    })?;
     thread::sleep(ANNOUNCED);
 
     let (active, backup) = (lab.namespace(FIRST.name), lab.namespace(SECOND.name));
@@ -91,7 +93,7 @@ fn watch(programs: &Programs, contender: Contender) -> Result<Needs, BenchError>
         needs.active.push(one.mul_f64(stretch));
         needs.backup.push(other.mul_f64(stretch));
     }
-    if !is_elected(&lab)? {
+    if !holds_all(&lab, ROUTERS, FIRST, SECOND)? {
         let message = format!("A pair of {contender} did not stay as it was elected");
         return Err(BenchError::Unexpected(message));
     }
@@ -102,14 +104,14 @@ fn watch(programs: &Programs, contender: Contender) -> Result<Needs, BenchError>
     Ok(needs)
 }
 
-/// Whether the first node alone holds every address.
-fn is_elected(lab: &Lab) -> lab::Result<bool> {
+/// Whether one node holds the addresses of all virtual routers, and the other none.
+pub(crate) fn holds_all(lab: &Lab, routers: Routers, holder: Node, other: Node) -> lab::Result<bool> {
     let held = |node: Node| {
         let addresses = lab.namespace(node.name).addresses("eth0")?;
-        let is_virtual = |address: &lab::Cidr| ROUTERS.addresses().any(|(_, one)| address.address() == one);
+        let is_virtual = |address: &lab::Cidr| routers.addresses().any(|(_, one)| address.address() == one);
         Ok::<_, lab::Error>(addresses.iter().filter(|address| is_virtual(address)).count())
     };
-    Ok(held(FIRST)? == usize::from(ROUTERS.count) && held(SECOND)? == 0)
+    Ok(held(holder)? == usize::from(routers.count) && held(other)? == 0)
 }
 
 /// The processor time that all processes of a machine have had so far, all of their threads together.
