@@ -231,11 +231,13 @@ fn both_families_move_with_one_election() {
     let mut pair = Pair::elected(&pair(&[WEB, both]), VIRTUAL);
     pair.wait_for_holder(VIRTUAL_V6, "lb1");
     let client = pair.ping(VIRTUAL_V6);
-    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let stop = Instant::now();
     pair.daemon("lb1").stop(LIMIT);
     pair.wait_for_holder_of_all(&[VIRTUAL, VIRTUAL_V6], "lb2");
     pair.wait_for_neighbour(VIRTUAL_V6, "lb2");
     client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let seen = client.stop().unwrap().since(stop);
+    assert_eq!(seen.lost(), 0, "{seen}");
 }
 
 #[test]

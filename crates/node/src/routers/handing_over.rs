@@ -1,6 +1,6 @@
 //! Giving a role up on purpose: the successor serves before this node stops to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use monotonic::Instant;
@@ -9,6 +9,8 @@ use vrrp::{AfterLeaving, HandOverStage, Heirs, Priority, RouterEvent, State};
 use super::member::{Member, Standing};
 use super::preparing::Preparation;
 use super::{Phase, Routers, RoutersOutput, Timer};
+use crate::config::VirtualRouterConfig;
+use crate::link::LinkState;
 use crate::name::{GroupName, InterfaceName, RouterName};
 use crate::report::{HandOverReason, Report};
 use crate::status::{Away, HandOver, HandOverOutcome};
@@ -86,6 +88,7 @@ impl Routers {
             HandOverReason::Stop | HandOverReason::Fault(_) => AfterLeaving::Initialize,
         };
         let member = self.members.get_mut(name).expect("only members hand over");
+        member.unannounced = announced_by_any_heir(&member.config, &self.links);
         member.hand_over = Some(HandOver { since: now, outcome: HandOverOutcome::Underway });
         member.reason = format!("it hands over, {reason}, and serves until its successor does");
         let event = RouterEvent::HandOver { heirs: self.heirs(), then };
@@ -178,7 +181,8 @@ impl Routers {
         }
     }
 
-    /// Takes it that whoever announces the address of a virtual router that hands over has it.
+    /// Takes it that whoever announces the addresses of a virtual router that hands over has them, once it has announced
+    /// all of them: some of a family, or on another segment, may come later.
     pub(super) fn hear_announcement(
         &mut self,
         interface: &InterfaceName,
@@ -186,16 +190,16 @@ impl Routers {
         now: Instant,
         outputs: &mut Vec<RoutersOutput>,
     ) {
-        let moves = |member: &Member| {
-            member.is_leaving()
-                && member
-                    .config
-                    .all_addresses()
-                    .any(|one| one.address == address && member.config.segment_of(one) == interface)
-        };
-        let names: Vec<_> =
-            self.members.iter().filter(|(_, member)| moves(member)).map(|(name, _)| name.clone()).collect();
-        for name in names {
+        let announced = (interface.clone(), address);
+        let mut succeeded = Vec::new();
+        for (name, member) in &mut self.members {
+            let is_claimed =
+                matches!(member.state(), Some(State::Leaving { stage: HandOverStage::Claimed { .. }, .. }));
+            if is_claimed && member.unannounced.remove(&announced) && member.unannounced.is_empty() {
+                succeeded.push(name.clone());
+            }
+        }
+        for name in succeeded {
             self.step(&name, RouterEvent::AddressesAnnounced, now, outputs);
         }
     }
@@ -265,4 +269,23 @@ impl Routers {
             })
             .collect()
     }
+}
+
+/// Returns what a successor of any make announces where it can be heard: a link-local address may be Baton's addition, and
+/// other routers do not have it.
+fn announced_by_any_heir(
+    config: &VirtualRouterConfig,
+    links: &BTreeMap<InterfaceName, LinkState>,
+) -> BTreeSet<(InterfaceName, IpAddr)> {
+    let is_link_local = |address: IpAddr| match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    config
+        .all_addresses()
+        .filter(|one| !is_link_local(one.address))
+        .map(|one| (config.segment_of(one), one.address))
+        .filter(|(segment, _)| links.get(*segment).is_some_and(|link| link.is_up))
+        .map(|(segment, address)| (segment.clone(), address))
+        .collect()
 }

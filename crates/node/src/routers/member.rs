@@ -1,6 +1,6 @@
 //! One virtual router of this node: its state machine while it can take part, and what is told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::{Fault, Wait};
 use crate::legacy::{RoleLegacy, RouterLegacy};
-use crate::name::{GroupName, TrackName};
+use crate::name::{GroupName, InterfaceName, TrackName};
 use crate::status::{Away, HandOver, Rival, RouterCounters, RouterState, RouterStatus};
 use crate::track::PrioritySum;
 use crate::wall_clock::WallClock;
@@ -44,6 +44,8 @@ pub(super) struct Member {
     pub(super) away: Option<Away>,
     /// The last time that it handed over.
     pub(super) hand_over: Option<HandOver>,
+    /// The addresses that its successor has not announced yet, while it hands over, each with its segment.
+    pub(super) unannounced: BTreeSet<(InterfaceName, IpAddr)>,
     /// When it last lost a fight about an address.
     pub(super) fought: Option<Fought>,
     /// Set while hooks run before it hands over.
@@ -83,6 +85,7 @@ impl Member {
             heard_interval: None,
             away: None,
             hand_over: None,
+            unannounced: BTreeSet::new(),
             fought: None,
             preparing: None,
             rival: None,

@@ -42,6 +42,22 @@ fn a_node_that_stops_holds_its_addresses_until_the_successor_has_announced_them(
 }
 
 #[test]
+fn a_successor_serves_once_it_has_announced_every_address() {
+    let mut web = virtual_router(51, 50);
+    web.addresses.push(virtual_address(51));
+    let mut routers = started(config(&[("web", web)], &[]));
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(RoutersInput::Shutdown, at(3_750));
+    let _ = hear(&mut routers, &advertisement(51, 90), at(3_757));
+    for repeated in [3_758, 3_759] {
+        let outputs = routers.handle(announced_by_somebody(51), at(repeated));
+        assert!(!exits(&outputs) && routers.roles().0.contains_key("web"), "the other one is still to come");
+    }
+    let outputs = routers.handle(announced_by_somebody(50), at(3_760));
+    assert!(exits(&outputs) && routers.roles().0.is_empty());
+}
+
+#[test]
 fn a_node_that_nobody_succeeds_stops_in_the_end_and_says_so() {
     let mut routers = pair();
     let _ = run_until(&mut routers, at(3_700));
