@@ -31,7 +31,7 @@ pub use self::leaving::{AfterLeaving, HandOverStage, Heirs};
 use crate::advertisement::Advertisement;
 use crate::cause::{BecomeActiveCause, BecomeBackupCause};
 use crate::identity::{Priority, Version, Vrid};
-use crate::timing::Centiseconds;
+use crate::timing::{self, Centiseconds};
 
 /// Whether a Backup of higher priority takes over from an Active of lower priority.
 /// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1), `Preempt_Mode`
@@ -73,6 +73,12 @@ pub struct Parameters {
     pub source: IpAddr,
     /// The addresses it advertises, in the order configured.
     pub addresses: Vec<IpAddr>,
+}
+
+impl Parameters {
+    fn next_advertisement(&self, now: Instant) -> Instant {
+        timing::next_advertisement(now, self.interval, self.source)
+    }
 }
 
 /// Where a virtual router stands; each timer exists exactly when its state does.
@@ -302,7 +308,7 @@ impl VirtualRouter {
                 *active_down_at = Instant::from_start(active_down_at.since_start().saturating_sub(old_skew));
             }
             State::Active { advertise_at } => {
-                *advertise_at = (*advertise_at).min(now.next_on_grid(self.parameters.interval.duration()));
+                *advertise_at = (*advertise_at).min(self.parameters.next_advertisement(now));
             }
             State::Leaving { .. } => {}
         }
@@ -313,7 +319,7 @@ impl VirtualRouter {
     }
 
     fn next_advertisement(&self, now: Instant) -> Instant {
-        now.next_on_grid(self.parameters.interval.duration())
+        self.parameters.next_advertisement(now)
     }
 
     fn take_over_cause(&self) -> BecomeActiveCause {

@@ -1,7 +1,10 @@
 //! The protocol's unit of time and the two intervals it derives from it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use monotonic::Instant;
 
 use crate::identity::{Priority, Version};
 
@@ -56,6 +59,23 @@ impl Centiseconds {
     }
 }
 
+/// Returns when a node advertises next at this interval: on a grid that is the same for all that it advertises from one
+/// address, so that it goes out together, and another one for a neighbour.
+///
+/// Where a split heals, the first advertisement that either side hears settles it. Nodes with one clock, as in network
+/// namespaces, would wait a whole interval for it if they advertised at the same moments. Neighbours often have addresses
+/// in a row: the reverse of the last octet's bits puts those furthest apart.
+pub(crate) fn next_advertisement(now: Instant, interval: Centiseconds, source: IpAddr) -> Instant {
+    let last_octet = match source {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    };
+    let phase = interval.duration() * u32::from(last_octet.reverse_bits()) / 256;
+    let until_phase = interval.duration().saturating_sub(phase);
+    let shifted = (now + until_phase).next_on_grid(interval.duration());
+    Instant::from_start(shifted.since_start().saturating_sub(until_phase))
+}
+
 impl fmt::Display for Centiseconds {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}", self.duration())
@@ -87,5 +107,14 @@ mod tests {
                 .collect();
             assert!(waits.is_sorted_by(|a, b| a > b));
         }
+    }
+
+    #[test]
+    fn neighbours_advertise_at_moments_of_their_own_which_stay_the_same() {
+        let at = |milliseconds| Instant::from_start(Duration::from_millis(milliseconds));
+        let next = |octet, now| next_advertisement(at(now), Centiseconds::DEFAULT, [10, 77, 0, octet].into());
+        assert_eq!([0, 1, 999].map(|now| next(0, now)), [at(1_000); 3]);
+        assert_eq!([0, 499, 500, 1_499].map(|now| next(1, now)), [at(500), at(500), at(1_500), at(1_500)]);
+        assert_eq!((next(2, 0), next(3, 0)), (at(250), at(750)));
     }
 }

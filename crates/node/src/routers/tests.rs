@@ -436,8 +436,8 @@ fn a_changed_source_address_is_used_without_leaving_the_role() {
     let _ = run_until(&mut routers, at(3_700));
     assert_eq!(routers.handle(link_event(Some(link(&[[10, 77, 0, 21]]))), at(3_750)), []);
     let outputs = run_until(&mut routers, at(4_700));
-    let [RoutersOutput::Send(transmission)] = &outputs[..] else { panic!("{outputs:?}") };
-    assert_eq!(transmission.source, IpAddr::from([10, 77, 0, 21]));
+    let is_from_there = |output: &RoutersOutput| matches!(output, RoutersOutput::Send(transmission) if transmission.source == IpAddr::from([10, 77, 0, 21]));
+    assert!(!outputs.is_empty() && outputs.iter().all(is_from_there), "{outputs:?}");
 }
 
 #[test]

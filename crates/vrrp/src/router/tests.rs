@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::*;
 
 const T0: Instant = Instant::from_start(Duration::from_secs(100));
-const OWN: [u8; 4] = [10, 77, 0, 11];
-const GREATER: [u8; 4] = [10, 77, 0, 12];
+/// An address of a /23 whose grid begins with the clock.
+const OWN: [u8; 4] = [10, 77, 1, 0];
+const GREATER: [u8; 4] = [10, 77, 1, 12];
 const LESSER: [u8; 4] = [10, 77, 0, 10];
 const LEARNED: Centiseconds = Centiseconds::new(50);
 
