@@ -12,6 +12,7 @@ mod full_table;
 mod group;
 mod guest;
 mod hand_over;
+mod heal;
 mod hostile;
 mod idle;
 mod ipvs;
@@ -19,6 +20,7 @@ mod keepalived;
 mod machine;
 mod monitor;
 mod one_weight;
+mod owners;
 mod simulator;
 mod table;
 
@@ -51,6 +53,8 @@ pub(crate) enum Figure {
     Hostile,
     /// Transitions at 10 ms while others keep the processors busy.
     Busy,
+    /// How long two nodes own an address when a split heals at 1 s and 100 ms, and when a better node comes back.
+    Heal,
     /// Processor time and memory with 255 virtual routers at 100 ms.
     Idle,
     /// 10,000 real servers from nothing, in QEMU and User Mode Linux.
@@ -77,6 +81,7 @@ impl Figure {
             Self::Death => Way::Here(death::measure),
             Self::Hostile => Way::Here(hostile::measure),
             Self::Busy => Way::Here(busy::measure),
+            Self::Heal => Way::Here(heal::measure),
             Self::Idle => Way::Here(idle::measure),
             Self::FullTable => Way::WithIpvs(IpvsFigure::FullTable),
             Self::OneWeight => Way::WithIpvs(IpvsFigure::OneWeight),

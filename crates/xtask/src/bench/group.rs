@@ -86,6 +86,20 @@ impl<'lab> Group<'lab> {
         self.daemons.get_mut(node.name).expect("a program runs on every node")
     }
 
+    /// Starts a program again on a node on which it has ended.
+    pub(crate) fn restart(
+        &mut self,
+        programs: &Programs,
+        contender: Contender,
+        node: Node,
+    ) -> Result<(), BenchError> {
+        let configuration = self.configuration(contender, node);
+        let (machine, duty) = (self.lab.namespace(node.name), Duty::Routers(self.routers));
+        let daemon = programs.start(contender, duty, node, machine, &configuration)?;
+        self.daemons.insert(node.name, daemon);
+        Ok(())
+    }
+
     /// Where a program's configuration is.
     pub(crate) fn configuration(&self, contender: Contender, node: Node) -> PathBuf {
         Programs::configuration(contender, node, self.folder.path())

@@ -1,0 +1,131 @@
+//! When each node of a group takes and leaves an address, by the kernels' own word.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lab::Lab;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SocketType, bind, recv, socket};
+
+use super::duty::Node;
+use super::error::BenchError;
+
+/// `RTMGRP_IPV4_IFADDR` of `linux/rtnetlink.h`.
+const IPV4_ADDRESSES: u32 = 0x10;
+/// `RTM_NEWADDR` and `RTM_DELADDR`, and where the kind of a message stands.
+const NEW_ADDRESS: u16 = 20;
+const REMOVED_ADDRESS: u16 = 21;
+const KIND: std::ops::Range<usize> = 4..6;
+/// How long a listener waits before it looks whether it shall end.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Listens on nodes until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Owners {
+    record: Arc<Record>,
+    threads: Vec<JoinHandle<lab::Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Record {
+    address: Ipv4Addr,
+    is_ending: AtomicBool,
+    changes: Mutex<Vec<Change>>,
+}
+
+/// A node took the address or left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// When.
+    pub(crate) at: Instant,
+    /// Which node.
+    pub(crate) node: &'static str,
+    /// Whether it has it now.
+    pub(crate) course: Course,
+}
+
+/// Whether an address comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// It comes.
+    Taken,
+    /// It goes.
+    Left,
+}
+
+impl Owners {
+    /// Starts to listen on each of these nodes.
+    pub(crate) fn watch(lab: &Lab, nodes: &[Node], address: Ipv4Addr) -> Result<Self, BenchError> {
+        let record = Record { address, is_ending: AtomicBool::new(false), changes: Mutex::default() };
+        let record = Arc::new(record);
+        let mut owners = Self { record, threads: Vec::new() };
+        for node in nodes {
+            let machine = lab.namespace(node.name);
+            let socket = machine.enter(open)?.map_err(BenchError::system("listen to a kernel"))?;
+            let (record, name) = (Arc::clone(&owners.record), node.name);
+            let fill = move || record.fill(&socket, name);
+            owners.threads.push(machine.spawn_thread("owners", fill)?);
+        }
+        Ok(owners)
+    }
+
+    /// What happened since a moment, in its order.
+    pub(crate) fn changes(&self, since: Instant) -> Vec<Change> {
+        let changes = self.record.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changes: Vec<_> = changes.iter().filter(|change| change.at > since).copied().collect();
+        changes.sort_unstable_by_key(|change| change.at);
+        changes
+    }
+}
+
+/// Opens a socket that hears of addresses that come and go; the protocol of number 0 is rtnetlink.
+fn open() -> io::Result<OwnedFd> {
+    let socket = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+    bind(&socket, &SocketAddrNetlink::new(0, IPV4_ADDRESSES))?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    Ok(socket)
+}
+
+impl Record {
+    fn fill(&self, socket: &OwnedFd, node: &'static str) {
+        let mut buffer = [0; 4096];
+        while !self.is_ending.load(Ordering::Relaxed) {
+            // Nothing within the time is as good as any other failure: look again.
+            let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::empty()) else { continue };
+            let at = Instant::now();
+            if let Some(course) = self.course(&buffer[..length]) {
+                let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+                changes.push(Change { at, node, course });
+            }
+        }
+    }
+
+    /// What a message says about the address, if it is about it: no other message has its octets in a row.
+    fn course(&self, message: &[u8]) -> Option<Course> {
+        let octets = self.address.octets();
+        if !message.windows(octets.len()).any(|window| window == octets) {
+            return None;
+        }
+        match message.get(KIND).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes) {
+            Some(NEW_ADDRESS) => Some(Course::Taken),
+            Some(REMOVED_ADDRESS) => Some(Course::Left),
+            Some(_) | None => None,
+        }
+    }
+}
+
+impl Drop for Owners {
+    fn drop(&mut self) {
+        self.record.is_ending.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
