@@ -5,6 +5,7 @@ mod hearing;
 mod inheriting;
 mod introducing;
 mod preparing;
+mod reloading;
 mod rivals;
 mod tracking;
 mod virtual_mac;
@@ -492,34 +493,4 @@ fn an_address_that_somebody_removed_is_counted_and_announced_again() {
     assert_eq!(reports(&outputs)[0], &Report::Repaired { change });
     assert!(outputs.iter().any(|output| matches!(output, RoutersOutput::Announce(_))));
     assert_eq!(routers.status().virtual_routers["web"].counters.addresses_restored, 1);
-}
-
-#[test]
-fn reloading_the_same_configuration_changes_nothing() {
-    let mut routers = pair();
-    let _ = run_until(&mut routers, at(3_700));
-    let (deadline, status) = (routers.next_deadline(), routers.status());
-    let same =
-        config(&[("web", virtual_router(51, 50)), ("inside", virtual_router(52, 1))], &["inside", "web"]);
-    assert_eq!(routers.handle(RoutersInput::Reload(same), at(3_750)), []);
-    assert_eq!((routers.next_deadline(), routers.status()), (deadline, status));
-}
-
-#[test]
-fn a_reload_touches_only_what_differs() {
-    let mut routers =
-        started(config(&[("web", virtual_router(51, 50)), ("old", virtual_router(60, 60))], &[]));
-    let _ = run_until(&mut routers, at(3_700));
-    let changed = VirtualRouterConfig {
-        addresses: vec![virtual_address(50), virtual_address(51)],
-        ..virtual_router(51, 50)
-    };
-    let outputs = routers.handle(
-        RoutersInput::Reload(config(&[("web", changed), ("new", virtual_router(70, 70))], &[])),
-        at(3_750),
-    );
-    assert_eq!(sent(&outputs), [Priority::RELEASE], "the virtual router that is gone says so");
-    assert_eq!((state(&routers, "web"), state(&routers, "new")), (RouterState::Active, RouterState::Backup));
-    assert_eq!(routers.roles().0[&router("web")].addresses.len(), 2);
-    assert!(!routers.status().virtual_routers.contains_key("old"));
 }
