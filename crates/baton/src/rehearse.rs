@@ -3,7 +3,7 @@
 //!
 //! Everything is real: this same program as the daemons, the kernel's namespaces and bridges, HTTP servers, a client. What
 //! stands where is derived from the file alone ([`layout`]). Where the running kernel has no IPVS and the file needs it,
-//! the whole rehearsal runs again inside User Mode Linux.
+//! the whole rehearsal runs again inside a test kernel.
 
 use std::fs;
 use std::io;
@@ -58,13 +58,16 @@ pub enum RehearseError {
     #[error("A rehearsal makes network namespaces, which only root may: run it with sudo")]
     NotRoot,
     /// The test kernel is no help.
-    #[error(
-        "This is User Mode Linux already, and it has no IPVS: its package user-mode-linux lacks the module ip_vs"
-    )]
-    NoIpvs,
+    #[error("This is {0} already, and it has no IPVS: its package lacks the module ip_vs")]
+    NoIpvs(TestKernel),
     /// The rehearsal failed in the test kernel, and said why there.
-    #[error("The rehearsal inside User Mode Linux ended with status {0}, as it says above")]
-    Guest(i32),
+    #[error("The rehearsal inside {kernel} ended with status {status}, as it says above")]
+    Guest {
+        /// The test kernel.
+        kernel: TestKernel,
+        /// The exit status there.
+        status: i32,
+    },
     /// The system refused something.
     #[error("The system does not let the rehearsal {what}: {error}")]
     System {
@@ -143,59 +146,37 @@ pub fn rehearse(path: &Path) -> Result<(), RehearseError> {
         return Err(RehearseError::NotRoot);
     }
     packages::require(PACKAGES)?;
-    match (nodes.any().virtual_servers.is_empty() || has_ipvs(), Kernel::running()) {
-        (true, kernel) => perform(path, &nodes, &target, &layout, kernel),
-        (false, Kernel::Machine) => rehearse_in_user_mode_linux(path),
-        (false, Kernel::UserMode) => Err(RehearseError::NoIpvs),
+    match (nodes.any().virtual_servers.is_empty() || has_ipvs(), TestKernel::running()) {
+        (true, _) => perform(path, &nodes, &target, &layout),
+        (false, None) => rehearse_in(TestKernel::quickest()?, path),
+        (false, Some(kernel)) => Err(RehearseError::NoIpvs(kernel)),
     }
 }
 
-/// Where this program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
-    /// On a real or virtual machine.
-    Machine,
-    /// In a kernel that is a process.
-    UserMode,
+/// The kernel that everything runs on, for the reader.
+fn kernel_name() -> String {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let Some(kernel) = TestKernel::running() else { return release };
+    let peculiarity = match kernel {
+        TestKernel::UserModeLinux => "one processor, slow system calls",
+        TestKernel::Qemu => "every instruction translated",
+    };
+    format!("{release}, {kernel} because the running kernel has no IPVS: {peculiarity}")
 }
 
-impl Kernel {
-    fn running() -> Self {
-        // The processor's maker is what tells them apart.
-        let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        if processors.contains("User Mode Linux") { Self::UserMode } else { Self::Machine }
-    }
-
-    fn name(self) -> String {
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        match self {
-            Self::Machine => release,
-            Self::UserMode => format!(
-                "{release}, User Mode Linux because the running kernel has no IPVS: one processor, slow system calls"
-            ),
-        }
-    }
-
-    /// From one probe of the client to the next: what leaves the processor to the daemons.
-    fn pace(self, question: &Question) -> Duration {
-        Duration::from_millis(match (self, question) {
-            (Self::Machine, Question::Echo { .. }) => 2,
-            (Self::Machine, Question::Web { .. }) => 5,
-            (Self::UserMode, Question::Echo { .. }) => 5,
-            (Self::UserMode, Question::Web { .. }) => 10,
-        })
-    }
+/// From one probe of the client to the next: what leaves the processor to the daemons.
+fn pace(question: &Question) -> Duration {
+    Duration::from_millis(match (TestKernel::running(), question) {
+        (None, Question::Echo { .. }) => 2,
+        (None, Question::Web { .. }) => 5,
+        (Some(TestKernel::UserModeLinux | TestKernel::Qemu), Question::Echo { .. }) => 5,
+        (Some(TestKernel::UserModeLinux | TestKernel::Qemu), Question::Web { .. }) => 10,
+    })
 }
 
-fn perform(
-    path: &Path,
-    nodes: &Nodes,
-    target: &Target,
-    layout: &Layout,
-    kernel: Kernel,
-) -> Result<(), RehearseError> {
-    let pace = kernel.pace(&target.question);
-    println!("{}", Playbill { kernel: &kernel.name(), nodes, layout, target, pace });
+fn perform(path: &Path, nodes: &Nodes, target: &Target, layout: &Layout) -> Result<(), RehearseError> {
+    let pace = pace(&target.question);
+    println!("{}", Playbill { kernel: &kernel_name(), nodes, layout, target, pace });
     let mut cast = Cast::start(nodes, target, layout, path, pace)?;
     cast.settle().map_err(|reason| broken("first election", reason, &cast))?;
     let columns = Columns::new(nodes, target);
@@ -219,18 +200,18 @@ fn broken(scene: &str, reason: RehearseError, cast: &Cast<'_>) -> RehearseError 
     RehearseError::Broken { scene: scene.to_owned(), reason: Box::new(reason), logs: cast.logs() }
 }
 
-fn rehearse_in_user_mode_linux(path: &Path) -> Result<(), RehearseError> {
-    packages::require(packages::USER_MODE_LINUX)?;
+fn rehearse_in(kernel: TestKernel, path: &Path) -> Result<(), RehearseError> {
+    packages::require(kernel.packages())?;
     let system = |what: &'static str| move |error| RehearseError::System { what, error };
     let program = std::env::current_exe().map_err(system("find its own program"))?;
     let path = std::path::absolute(path).map_err(system("find the configuration file"))?;
     let results = std::env::temp_dir().join(format!("baton-rehearsal-guest-{}", std::process::id()));
-    let guest = Guest::new(TestKernel::UserModeLinux, &results).limit(GUEST_LIMIT);
+    let guest = Guest::new(kernel, &results).limit(GUEST_LIMIT);
     let ended = guest.run(&program, &["rehearse", &path.to_string_lossy()]);
     // Boot files that stay in the temporary folder harm nobody.
     let _ = fs::remove_dir_all(&results);
     match ended? {
         0 => Ok(()),
-        status => Err(RehearseError::Guest(status)),
+        status => Err(RehearseError::Guest { kernel, status }),
     }
 }

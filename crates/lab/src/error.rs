@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::kernel::TestKernel;
+
 /// The result of everything the lab does.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -74,6 +76,17 @@ pub enum Error {
         /// What is missing.
         what: &'static str,
     },
+    /// A test kernel cannot run on this machine's processor.
+    #[error("{kernel} cannot run on a processor with {feature}; {} can", TestKernel::Qemu)]
+    Processor {
+        /// The kernel.
+        kernel: TestKernel,
+        /// What the processor has and the kernel does not know.
+        feature: &'static str,
+    },
+    /// There is no folder in which a test kernel could be kept.
+    #[error("Neither XDG_CACHE_HOME nor HOME names a folder for the test kernel; set HOME")]
+    NoCache,
     /// A file or folder that has to be there is not.
     #[error("There is no {}; {advice}", path.display())]
     Missing {

@@ -10,10 +10,6 @@ use crate::{Error, Result, command};
 
 /// What the lab itself needs: `ip`, `tc`, `ping`, `tcpdump`, `tshark`, `ipvsadm`.
 pub const LAB: &[&str] = &["iproute2", "ipvsadm", "iputils-ping", "tcpdump", "tshark"];
-/// What [`crate::kernel::TestKernel::UserModeLinux`] needs.
-pub const USER_MODE_LINUX: &[&str] = &["kmod", "user-mode-linux", "util-linux"];
-/// What [`crate::kernel::TestKernel::Qemu`] needs.
-pub const QEMU: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86", "util-linux"];
 
 /// A program that Debian's installation scripts ask before they start a daemon.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

@@ -16,10 +16,6 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-fn qemu() -> TestKernel {
-    TestKernel::Qemu { cache: folder("stock-kernel") }
-}
-
 /// Balances a service in a fresh kernel, writes the table down and ends with a status of its own choice.
 fn balances_and_passes_its_status_on(kernel: TestKernel, name: &str) {
     let results = folder(name);
@@ -40,13 +36,24 @@ fn balances_and_passes_its_status_on(kernel: TestKernel, name: &str) {
 }
 
 #[test]
-fn user_mode_linux_has_ipvs_and_passes_the_status_on() {
-    balances_and_passes_its_status_on(TestKernel::UserModeLinux, "user-mode-linux");
+fn the_quickest_kernel_has_ipvs_and_passes_the_status_on() {
+    balances_and_passes_its_status_on(TestKernel::quickest().unwrap(), "quickest");
+}
+
+#[test]
+fn user_mode_linux_is_refused_where_it_would_panic() {
+    let results = folder("refused");
+    let outcome =
+        Guest::new(TestKernel::UserModeLinux, &results).limit(LIMIT).run(Path::new("/bin/true"), &[]);
+    match TestKernel::quickest().unwrap() {
+        TestKernel::UserModeLinux => assert_eq!(outcome.unwrap(), 0),
+        TestKernel::Qemu => assert!(matches!(outcome, Err(Error::Processor { .. })), "{outcome:?}"),
+    }
 }
 
 #[test]
 fn the_stock_kernel_has_ipvs_and_passes_the_status_on() {
-    balances_and_passes_its_status_on(qemu(), "qemu");
+    balances_and_passes_its_status_on(TestKernel::Qemu, "qemu");
 }
 
 #[test]
@@ -54,7 +61,7 @@ fn a_program_that_does_not_end_is_ended_with_its_kernel() {
     let results = folder("endless");
     let started = results.join("started");
     let _ = fs::remove_file(&started);
-    let guest = Guest::new(TestKernel::UserModeLinux, &results).limit(Duration::from_secs(10));
+    let guest = Guest::new(TestKernel::quickest().unwrap(), &results).limit(Duration::from_secs(40));
     let script = "echo yes >\"$1\"; sleep 1000";
     let error =
         guest.run(Path::new("/bin/sh"), &["-c", script, "sh", started.to_str().unwrap()]).unwrap_err();

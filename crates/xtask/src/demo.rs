@@ -1,14 +1,15 @@
 //! The main job, seen at work.
 
-use lab::{kernel, packages};
+use lab::kernel::{TestKernel, has_ipvs};
+use lab::packages;
 
 use crate::step::{self, TaskError, cargo};
 
 /// Builds the release and lets it rehearse the failover of the shipped pair.
 pub(crate) fn run() -> Result<(), TaskError> {
     packages::require(packages::LAB)?;
-    if !kernel::has_ipvs() {
-        packages::require(packages::USER_MODE_LINUX)?;
+    if !has_ipvs() {
+        packages::require(TestKernel::quickest()?.packages())?;
     }
     step::run(&mut cargo([
         "run",

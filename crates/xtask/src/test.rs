@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use lab::kernel::TestKernel;
 use lab::packages;
 
 use crate::fuzz;
@@ -38,7 +39,8 @@ pub(crate) fn run(skip: &[String]) -> Result<(), TaskError> {
         return Err(TaskError::UnknownStep { name: name.clone(), steps: names.join(", ") });
     }
     // The lab's own tests boot both test kernels, whether or not the running one has IPVS.
-    packages::require(&[packages::LAB, PEERS, packages::USER_MODE_LINUX, packages::QEMU].concat())?;
+    let kernels = [TestKernel::UserModeLinux, TestKernel::Qemu].map(TestKernel::packages).concat();
+    packages::require(&[packages::LAB, PEERS, &kernels].concat())?;
     let mut failed = Vec::new();
     let (chosen, skipped): (Vec<_>, Vec<_>) =
         STEPS.into_iter().partition(|(name, _)| !skip.iter().any(|skipped| skipped == name));

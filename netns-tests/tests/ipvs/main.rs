@@ -1,5 +1,5 @@
-//! Virtual servers on a kernel with IPVS: the running one, or User Mode Linux, which is booted once for all tests, where
-//! the running one has none.
+//! Virtual servers on a kernel with IPVS: the running one, or a test kernel, which is booted once for all tests, where the
+//! running one has none.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -21,12 +21,10 @@ use lab::kernel::{Guest, TestKernel, has_ipvs};
 use libtest_mimic::{Arguments, Trial};
 use netns_tests::baton;
 
-/// The variable that tells this program that it runs in the guest.
-const GUEST: &str = "BATON_TEST_GUEST";
-/// How many tests run at a time on the one processor of User Mode Linux: they wait more than they work.
+/// How many tests run at a time on a test kernel: they wait more than they work.
 const THREADS: usize = 3;
-/// How long all tests may take in User Mode Linux.
-const LIMIT: Duration = Duration::from_mins(8);
+/// How long all tests may take on a test kernel.
+const LIMIT: Duration = Duration::from_mins(15);
 
 /// Makes trials of functions, each with its function's name.
 macro_rules! trials {
@@ -43,8 +41,8 @@ fn main() -> ExitCode {
         return libtest_mimic::run(&arguments, with_ipvs).exit_code();
     }
     assert!(
-        std::env::var_os(GUEST).is_none(),
-        "ip_vs cannot be loaded in User Mode Linux; see its console above"
+        TestKernel::running().is_none(),
+        "ip_vs cannot be loaded in the test kernel; see its console above"
     );
     let without_ipvs = without_ipvs::trials();
     if arguments.list {
@@ -52,7 +50,15 @@ fn main() -> ExitCode {
     }
     let wanted = with_ipvs.iter().any(|trial| is_wanted(&arguments, trial.name()));
     let here = libtest_mimic::run(&arguments, without_ipvs);
-    let there = if wanted { in_guest(&arguments) } else { ExitCode::SUCCESS };
+    let there = if wanted { in_guest(&arguments) } else { Ok(0) };
+    let there = match there {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    };
     if here.has_failed() { ExitCode::FAILURE } else { there }
 }
 
@@ -60,26 +66,18 @@ fn all<const MODULES: usize>(trials: [Vec<Trial>; MODULES]) -> Vec<Trial> {
     trials.into_iter().flatten().collect()
 }
 
-/// Runs this program again, with the same arguments, on a kernel with IPVS.
-fn in_guest(arguments: &Arguments) -> ExitCode {
-    println!("This kernel has no IPVS: the tests that need it run in User Mode Linux.");
+/// Runs this program again, with the same arguments, on a kernel with IPVS, and returns its exit status.
+fn in_guest(arguments: &Arguments) -> lab::Result<i32> {
+    let kernel = TestKernel::quickest()?;
+    println!("This kernel has no IPVS: the tests that need it run in {kernel}.");
     let given: Vec<_> = std::env::args().skip(1).collect();
     let threads = arguments.test_threads.is_none().then(|| format!("--test-threads={THREADS}"));
     let words: Vec<_> = given.iter().chain(&threads).map(String::as_str).collect();
     let results = concat!(env!("CARGO_TARGET_TMPDIR"), "/ipvs");
-    let guest = Guest::new(TestKernel::UserModeLinux, results).limit(LIMIT);
-    let guest = guest.variable(GUEST, "1");
     // The guest's console looks like a terminal.
-    let guest = guest.variable("BATON", baton().to_string_lossy()).variable("NO_COLOR", "1");
-    let program = std::env::current_exe().expect("a running program has a path");
-    match guest.run(&program, &words) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            println!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let guest = Guest::new(kernel, results).limit(LIMIT).variable("NO_COLOR", "1");
+    let guest = guest.variable("BATON", baton().to_string_lossy());
+    guest.run(&std::env::current_exe().expect("a running program has a path"), &words)
 }
 
 /// Whether the filters on the command line leave a test in.

@@ -1,5 +1,5 @@
-//! The IPVS table on a real kernel: the running one, or User Mode Linux where that has no IPVS. Needs `ipvsadm` as a second
-//! opinion, and `user-mode-linux`.
+//! The IPVS table on a real kernel: the running one, or a test kernel where that has no IPVS. Needs `ipvsadm` as a second
+//! opinion.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,9 +18,6 @@ use virtual_server::service::{
     Weight,
 };
 
-/// Tells a test that it runs in the guest.
-const GUEST: &str = "BATON_TEST_GUEST";
-
 /// Runs a test where there is IPVS.
 fn where_there_is_ipvs(name: &str, test: impl FnOnce(&Namespace)) {
     if has_ipvs() {
@@ -30,11 +27,11 @@ fn where_there_is_ipvs(name: &str, test: impl FnOnce(&Namespace)) {
     }
 }
 
-/// Runs a test of this program again, in User Mode Linux.
+/// Runs a test of this program again, on a test kernel.
 fn in_a_guest(name: &str) {
-    assert!(std::env::var_os(GUEST).is_none(), "the guest has no IPVS");
+    assert_eq!(TestKernel::running(), None, "the guest has no IPVS");
     let results = std::env::temp_dir().join(format!("baton-host-{}-{name}", std::process::id()));
-    let guest = Guest::new(TestKernel::UserModeLinux, &results).variable(GUEST, "1");
+    let guest = Guest::new(TestKernel::quickest().unwrap(), &results);
     let status =
         guest.run(&std::env::current_exe().unwrap(), &["--exact", &format!("ipvs::{name}"), "--nocapture"]);
     let _ = std::fs::remove_dir_all(&results);
@@ -291,7 +288,7 @@ fn a_table_is_complete_before_its_address_comes_and_stands_until_it_has_left() {
 #[test]
 fn ipvs_that_is_missing_is_told_once_and_used_when_it_comes() {
     // Unloading a module is no thing to do to somebody's own kernel.
-    if std::env::var_os(GUEST).is_none() {
+    if TestKernel::running().is_none() {
         return in_a_guest("ipvs_that_is_missing_is_told_once_and_used_when_it_comes");
     }
     let namespace = Namespace::new("balancer").unwrap();

@@ -1,5 +1,6 @@
 //! Running one program on another kernel.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,19 +23,66 @@ const DEFAULT_LIMIT: Duration = Duration::from_mins(10);
 /// How long a guest may take to end when it is asked to.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
+/// The variable that tells a program in a guest its kernel.
+const RUNNING: &str = "LAB_TEST_KERNEL";
+
 /// The guest writes it, and a line's end, when the program has ended.
 const END_OF_TRANSMISSION: u8 = 0x04;
 
 /// A kernel to run a program on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestKernel {
     /// Debian's `user-mode-linux`: boots in two seconds, one processor, system calls of 75 µs: for behaviour.
+    ///
+    /// That of Debian 12 cannot run on a processor with AMX.
     UserModeLinux,
     /// Debian's stock kernel in QEMU without virtualisation: everything eight times slower, evenly: for ratios.
-    Qemu {
-        /// Where the unpacked kernel is kept from one run to the next (500 MB).
-        cache: PathBuf,
-    },
+    ///
+    /// Unpacked it takes 500 MB in the user's cache folder.
+    Qemu,
+}
+
+impl TestKernel {
+    const ALL: [Self; 2] = [Self::UserModeLinux, Self::Qemu];
+
+    /// The one that this program runs on; none where it was not started in a [`Guest`].
+    pub fn running() -> Option<Self> {
+        let name = std::env::var(RUNNING).ok()?;
+        Self::ALL.into_iter().find(|kernel| kernel.to_string() == name)
+    }
+
+    /// The quickest one that can run on this machine's processor.
+    ///
+    /// # Errors
+    /// When `/proc/cpuinfo` cannot be read.
+    pub fn quickest() -> Result<Self> {
+        let outgrown = user_mode_linux::outgrowing_feature()?;
+        Ok(if outgrown.is_some() { Self::Qemu } else { Self::UserModeLinux })
+    }
+
+    /// The Debian packages that it needs.
+    pub const fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::UserModeLinux => user_mode_linux::PACKAGES,
+            Self::Qemu => qemu::PACKAGES,
+        }
+    }
+
+    fn prepare(self, boot: &Boot<'_>) -> Result<(Command, PathBuf)> {
+        match self {
+            Self::UserModeLinux => user_mode_linux::prepare(boot),
+            Self::Qemu => qemu::prepare(boot),
+        }
+    }
+}
+
+impl fmt::Display for TestKernel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::UserModeLinux => "User Mode Linux",
+            Self::Qemu => "the stock kernel in QEMU",
+        })
+    }
 }
 
 /// How to boot a kernel for a program.
@@ -60,7 +108,8 @@ impl Guest {
     /// The folder is made if it is not there.
     pub fn new(kernel: TestKernel, results: impl Into<PathBuf>) -> Self {
         let results = results.into();
-        Self { kernel, results, memory_mib: DEFAULT_MEMORY_MIB, limit: DEFAULT_LIMIT, variables: Vec::new() }
+        let variables = vec![(RUNNING.to_owned(), kernel.to_string())];
+        Self { kernel, results, memory_mib: DEFAULT_MEMORY_MIB, limit: DEFAULT_LIMIT, variables }
     }
 
     /// Sets the guest's memory, in MiB (2,048 unless set).
@@ -98,17 +147,14 @@ impl Guest {
         // A status of an earlier run would be taken for this one's.
         let _ = fs::remove_file(&status);
         let boot = Boot { init: &init, results: &results, memory_mib: self.memory_mib };
-        let (mut command, modules) = match &self.kernel {
-            TestKernel::UserModeLinux => user_mode_linux::prepare(&boot)?,
-            TestKernel::Qemu { cache } => qemu::prepare(&boot, &absolute(cache)?)?,
-        };
+        let (mut command, modules) = self.kernel.prepare(&boot)?;
         let script = self.script(&absolute(program)?, arguments, &modules, &status)?;
         fs::write(&init, script)
             .and_then(|()| fs::set_permissions(&init, fs::Permissions::from_mode(0o755)))
             .map_err(Error::system(format!("write {}", init.display())))?;
         watch(&mut command, self.limit)?;
-        let text = fs::read_to_string(&status).map_err(|_| no_status(&self.kernel))?;
-        text.trim().parse().map_err(|_| no_status(&self.kernel))
+        let text = fs::read_to_string(&status).map_err(|_| no_status(self.kernel))?;
+        text.trim().parse().map_err(|_| no_status(self.kernel))
     }
 
     /// The script that is the guest's first process.
@@ -172,9 +218,9 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::system(format!("find {}", path.display())))
 }
 
-fn no_status(kernel: &TestKernel) -> Error {
+fn no_status(kernel: TestKernel) -> Error {
     let reason = "it ended without the program's exit status; its console says why".to_owned();
-    Error::Answer { command: format!("{kernel:?}"), reason }
+    Error::Answer { command: kernel.to_string(), reason }
 }
 
 /// A word as a shell reads it back unchanged.

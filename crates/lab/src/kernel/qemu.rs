@@ -11,6 +11,8 @@ use rustix::fs::{FlockOperation, flock};
 use super::guest::Boot;
 use crate::{Error, Result, command};
 
+/// What it needs.
+pub(super) const PACKAGES: &[&str] = &["busybox-static", "cpio", "kmod", "qemu-system-x86", "util-linux"];
 /// The package that depends on the newest stock kernel.
 const PACKAGE: &str = "linux-image-amd64";
 const BUSYBOX: &str = "/bin/busybox";
@@ -20,11 +22,11 @@ const WRITES: &str = "a string takes what is written to it";
 const ADVICE: &str = "install the Debian packages qemu-system-x86, busybox-static and cpio";
 
 /// The command that boots, and the folder below which `lib/modules` has the kernel's modules.
-pub(super) fn prepare(boot: &Boot<'_>, cache: &Path) -> Result<(Command, PathBuf)> {
+pub(super) fn prepare(boot: &Boot<'_>) -> Result<(Command, PathBuf)> {
     if !Path::new(BUSYBOX).exists() {
         return Err(Error::Missing { path: BUSYBOX.into(), advice: ADVICE.to_owned() });
     }
-    let kernel = Unpacked::in_cache(cache)?;
+    let kernel = Unpacked::in_cache(&cache()?)?;
     let initramfs = boot.results.join("initramfs");
     kernel.make_initramfs(&boot.results.join("initramfs.d"), &initramfs, boot.init)?;
     // The guest goes when this process does, whatever happens to it.
@@ -37,6 +39,15 @@ pub(super) fn prepare(boot: &Boot<'_>, cache: &Path) -> Result<(Command, PathBuf
     command.args(["-fsdev", "local,id=host,path=/,security_model=passthrough,multidevs=remap"]);
     command.args(["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]);
     Ok((command, kernel.folder))
+}
+
+/// Where the unpacked kernel is kept from one run to the next. Source: XDG Base Directory Specification.
+fn cache() -> Result<PathBuf> {
+    let folder = |name, below: &str| {
+        let home = std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())?;
+        Some(home.join(below))
+    };
+    folder("XDG_CACHE_HOME", "baton").or_else(|| folder("HOME", ".cache/baton")).ok_or(Error::NoCache)
 }
 
 /// A kernel package, unpacked.

@@ -92,6 +92,13 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    fn kernel(self) -> TestKernel {
+        match self {
+            Self::Qemu => TestKernel::Qemu,
+            Self::UserModeLinux => TestKernel::UserModeLinux,
+        }
+    }
+
     /// Baton's part of what Keepalived needs for the whole table: system calls are dear in User Mode Linux, and that
     /// there are fewer of them counts more.
     fn table_goal(self) -> f64 {
@@ -108,18 +115,9 @@ pub(crate) fn measure(
     programs: &Programs,
     figures: &[IpvsFigure],
 ) -> Result<Vec<Row>, BenchError> {
-    let target = step::target_folder()?;
-    let folder = target.join("tmp/bench").join(place.to_string());
-    let kernel = match place {
-        Place::Qemu => {
-            packages::require(packages::QEMU)?;
-            TestKernel::Qemu { cache: target.join("tmp/stock-kernel") }
-        }
-        Place::UserModeLinux => {
-            packages::require(packages::USER_MODE_LINUX)?;
-            TestKernel::UserModeLinux
-        }
-    };
+    let folder = step::target_folder()?.join("tmp/bench").join(place.to_string());
+    let kernel = place.kernel();
+    packages::require(kernel.packages())?;
     let results = folder.join("results.json");
     // What an earlier run left would be taken for this one's.
     let _ = fs::remove_file(&results);
