@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use node::config::InterfaceAddress;
 use node::host_state::{HostState, Wanted};
-use node::plan::{Change, plan};
+use node::plan::{Change, Step, plan};
 use node::reconciliation::{Agreement, Reconciliation, Refusal, RefusalKind};
 
 use crate::invariants::{self, Broken};
@@ -225,11 +225,11 @@ impl Kernel {
     }
 
     fn is_tried(&self, change: &Change) -> bool {
-        matches!(change, Change::TakeAddress(address) if self.tried.contains(address))
+        matches!(change, Change::Address(Step::Take, address) if self.tried.contains(address))
     }
 
     fn make(&mut self, change: &Change, wanted: &Wanted, outcome: &mut Reconciliation) -> Result<(), Broken> {
-        if let Change::TakeAddress(address) = change {
+        if let Change::Address(Step::Take, address) = change {
             if self.temper == Temper::Refusing {
                 self.tried.insert(address.clone());
                 if self.refused.insert(address.clone()) {

@@ -14,7 +14,7 @@ use neli::consts::nl::NlmF;
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 use neli::utils::Groups;
-use node::plan::Change;
+use node::plan::ServiceChange;
 use thiserror::Error;
 use virtual_server::service::{Service, ServiceKey};
 
@@ -119,7 +119,10 @@ impl Ipvs {
     /// Makes changes of services, in order and at most [`CHUNK_LIMIT`], in one system call; each has its own outcome.
     ///
     /// Removing what is gone already is as good as removing it.
-    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<(), ChangeError>>, IpvsError> {
+    pub(crate) fn apply(
+        &mut self,
+        changes: &[ServiceChange],
+    ) -> Result<Vec<Result<(), ChangeError>>, IpvsError> {
         assert!(changes.len() <= CHUNK_LIMIT, "the caller sends chunks");
         self.batch.clear();
         let first = self.sequence.wrapping_add(1);
@@ -214,12 +217,12 @@ impl Ipvs {
     }
 }
 
-fn outcome_of(error: i32, change: &Change) -> Result<Result<(), ChangeError>, IpvsError> {
-    let is_removal = matches!(change, Change::RemoveService(_) | Change::RemoveDestination(..));
+fn outcome_of(error: i32, change: &ServiceChange) -> Result<Result<(), ChangeError>, IpvsError> {
+    let is_removal = matches!(change, ServiceChange::Remove(_) | ServiceChange::RemoveDestination(..));
     Ok(match (error, change) {
         (libc::EPERM, _) => return Err(IpvsError::NotPermitted),
         (libc::ESRCH | libc::ENOENT, _) if is_removal => Ok(()),
-        (libc::ENOENT, Change::AddService(service) | Change::EditService(service)) => {
+        (libc::ENOENT, ServiceChange::Add(service) | ServiceChange::Edit(service)) => {
             Err(ChangeError::NoScheduler(service.scheduler.name()))
         }
         (libc::ESRCH | libc::ENOENT, _) => Err(ChangeError::Gone),

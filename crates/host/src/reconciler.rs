@@ -22,7 +22,7 @@ use node::config::InterfaceAddress;
 use node::device::VirtualDevice;
 use node::host_state::Wanted;
 use node::link::LinkEvent;
-use node::plan::Change;
+use node::plan::{Change, Step};
 use node::reconciliation::{Agreement, Reconciliation, Refusal};
 use node::routing::{VirtualRoute, VirtualRule};
 use thiserror::Error;
@@ -223,14 +223,14 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
             let KernelEvent::Reconciled(outcome) = event else { continue };
             cleaned.addresses.extend(outcome.left);
             for change in outcome.devices {
-                if let Change::LeaveDevice(device) = change {
+                if let Change::Device(Step::Leave, device) = change {
                     cleaned.devices.push(device);
                 }
             }
             for change in outcome.rerouted {
-                if let Change::LeaveRoute(route) = change {
+                if let Change::Route(Step::Leave, route) = change {
                     cleaned.routes.push(route);
-                } else if let Change::LeaveRule(rule) = change {
+                } else if let Change::Rule(Step::Leave, rule) = change {
                     cleaned.rules.push(rule);
                 }
             }

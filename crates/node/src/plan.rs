@@ -12,83 +12,100 @@ use crate::device::VirtualDevice;
 use crate::host_state::{Holding, HostState, Wanted};
 use crate::routing::{VirtualRoute, VirtualRule};
 
-/// One change to the kernel; within one holding the order of the variants is the order of work.
+/// One change to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Remove a virtual rule.
-    LeaveRule(VirtualRule),
-    /// Remove a virtual route.
-    LeaveRoute(VirtualRoute),
-    /// Remove a virtual address.
-    LeaveAddress(InterfaceAddress),
-    /// Remove an interface with a virtual hardware address.
-    LeaveDevice(VirtualDevice),
+    /// A virtual rule.
+    Rule(Step, VirtualRule),
+    /// A virtual route.
+    Route(Step, VirtualRoute),
+    /// A virtual address.
+    Address(Step, InterfaceAddress),
+    /// An interface with a virtual hardware address.
+    Device(Step, VirtualDevice),
+    /// A virtual server's service in the IPVS table.
+    Service(ServiceChange),
+}
+
+/// What becomes of something that is either there or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It comes.
+    Take,
+    /// It goes.
+    Leave,
+}
+
+/// One change to the IPVS table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceChange {
     /// Add a service without destinations.
-    AddService(Arc<Service>),
+    Add(Arc<Service>),
     /// Change a service's scheduler, flags or persistence.
-    EditService(Arc<Service>),
+    Edit(Arc<Service>),
     /// Add a real server to a service.
     AddDestination(ServiceKey, SocketAddr, Destination),
     /// Change a real server's weight or forwarding.
     EditDestination(ServiceKey, SocketAddr, Destination),
     /// Take a real server out of a service.
     RemoveDestination(ServiceKey, SocketAddr),
-    /// Add an interface with a virtual hardware address.
-    TakeDevice(VirtualDevice),
-    /// Add a virtual address.
-    TakeAddress(InterfaceAddress),
-    /// Add a virtual route.
-    TakeRoute(VirtualRoute),
-    /// Add a virtual rule.
-    TakeRule(VirtualRule),
     /// Remove a service and its destinations.
-    RemoveService(ServiceKey),
+    Remove(ServiceKey),
+}
+
+impl Step {
+    fn apply<T: Ord + Clone>(self, held: &mut BTreeSet<T>, item: &T) {
+        match self {
+            Self::Take => held.insert(item.clone()),
+            Self::Leave => held.remove(item),
+        };
+    }
+}
+
+impl ServiceChange {
+    /// The service that it is about.
+    pub fn key(&self) -> ServiceKey {
+        match self {
+            Self::Add(service) | Self::Edit(service) => service.key,
+            Self::AddDestination(key, ..)
+            | Self::EditDestination(key, ..)
+            | Self::RemoveDestination(key, _)
+            | Self::Remove(key) => *key,
+        }
+    }
 }
 
 impl HostState {
     /// Does to this state what the change does to the kernel.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::LeaveRule(rule) => {
-                self.rules.remove(rule);
-            }
-            Change::LeaveRoute(route) => {
-                self.routes.remove(route);
-            }
-            Change::LeaveAddress(address) => {
-                self.addresses.remove(address);
-            }
-            Change::LeaveDevice(device) => {
-                self.devices.remove(device);
-            }
-            Change::TakeDevice(device) => {
-                self.devices.insert(device.clone());
-            }
-            Change::TakeAddress(address) => {
-                self.addresses.insert(address.clone());
-            }
-            Change::TakeRoute(route) => {
-                self.routes.insert(route.clone());
-            }
-            Change::TakeRule(rule) => {
-                self.rules.insert(rule.clone());
-            }
-            Change::AddService(service) => {
+            Change::Rule(step, rule) => step.apply(&mut self.rules, rule),
+            Change::Route(step, route) => step.apply(&mut self.routes, route),
+            Change::Address(step, address) => step.apply(&mut self.addresses, address),
+            Change::Device(step, device) => step.apply(&mut self.devices, device),
+            Change::Service(change) => self.apply_to_table(change),
+        }
+    }
+
+    /// Does to this state what the change does to the IPVS table.
+    pub fn apply_to_table(&mut self, change: &ServiceChange) {
+        match change {
+            ServiceChange::Add(service) => {
                 let service = Service { destinations: BTreeMap::new(), ..Service::clone(service) };
                 self.services.insert(service.key, Arc::new(service));
             }
-            Change::EditService(edited) => self.edit(edited.key, |service| {
+            ServiceChange::Edit(edited) => self.edit(edited.key, |service| {
                 let destinations = std::mem::take(&mut service.destinations);
                 *service = Service { destinations, ..Service::clone(edited) };
             }),
-            Change::AddDestination(key, address, destination)
-            | Change::EditDestination(key, address, destination) => self.edit(*key, |service| {
+            ServiceChange::AddDestination(key, address, destination)
+            | ServiceChange::EditDestination(key, address, destination) => self.edit(*key, |service| {
                 service.destinations.insert(*address, *destination);
             }),
-            Change::RemoveDestination(key, address) => self.edit(*key, |service| {
+            ServiceChange::RemoveDestination(key, address) => self.edit(*key, |service| {
                 service.destinations.remove(address);
             }),
-            Change::RemoveService(key) => {
+            ServiceChange::Remove(key) => {
                 self.services.remove(key);
             }
         }
@@ -101,37 +118,44 @@ impl HostState {
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Take => "add",
+            Self::Leave => "remove",
+        })
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LeaveRule(rule) => write!(formatter, "remove rule {rule}"),
-            Self::LeaveRoute(route) => write!(formatter, "remove route {route}"),
-            Self::LeaveAddress(address) => write!(formatter, "remove address {address}"),
-            Self::LeaveDevice(device) => write!(formatter, "remove interface {device}"),
-            Self::TakeDevice(device) => write!(formatter, "add interface {device}"),
-            Self::AddService(service) => write!(formatter, "add service {}", service.key),
-            Self::EditService(service) => write!(formatter, "edit service {}", service.key),
+            Self::Rule(step, rule) => write!(formatter, "{step} rule {rule}"),
+            Self::Route(step, route) => write!(formatter, "{step} route {route}"),
+            Self::Address(step, address) => write!(formatter, "{step} address {address}"),
+            Self::Device(step, device) => write!(formatter, "{step} interface {device}"),
+            Self::Service(change) => change.fmt(formatter),
+        }
+    }
+}
+
+impl fmt::Display for ServiceChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(service) => write!(formatter, "add service {}", service.key),
+            Self::Edit(service) => write!(formatter, "edit service {}", service.key),
             Self::AddDestination(service, address, destination) => {
-                write!(
-                    formatter,
-                    "add real server {address} to {service}, weight {}",
-                    destination.weight.get()
-                )
+                let weight = destination.weight.get();
+                write!(formatter, "add real server {address} to {service}, weight {weight}")
             }
             Self::EditDestination(service, address, destination) => {
-                write!(
-                    formatter,
-                    "edit real server {address} of {service}, weight {}",
-                    destination.weight.get()
-                )
+                let weight = destination.weight.get();
+                write!(formatter, "edit real server {address} of {service}, weight {weight}")
             }
             Self::RemoveDestination(service, address) => {
                 write!(formatter, "remove real server {address} from {service}")
             }
-            Self::TakeAddress(address) => write!(formatter, "add address {address}"),
-            Self::TakeRoute(route) => write!(formatter, "add route {route}"),
-            Self::TakeRule(rule) => write!(formatter, "add rule {rule}"),
-            Self::RemoveService(service) => write!(formatter, "remove service {service}"),
+            Self::Remove(service) => write!(formatter, "remove service {service}"),
         }
     }
 }
@@ -164,30 +188,30 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let is_wanted = |rule: &VirtualRule| wanted.holdings.iter().any(|holding| holding.rules.contains(rule));
     let rules = seen.rules.iter().filter(|rule| !is_wanted(rule));
     let routes = seen.routes.iter().rev().filter(|route| !stays(route));
-    let mut changes: Vec<_> = rules.cloned().map(Change::LeaveRule).collect();
-    changes.extend(routes.cloned().map(Change::LeaveRoute));
-    changes.extend(leaving.iter().copied().cloned().map(Change::LeaveAddress));
-    changes.extend(closing.iter().copied().cloned().map(Change::LeaveDevice));
+    let mut changes: Vec<_> = rules.cloned().map(|rule| Change::Rule(Step::Leave, rule)).collect();
+    changes.extend(routes.cloned().map(|route| Change::Route(Step::Leave, route)));
+    changes.extend(leaving.iter().copied().cloned().map(|address| Change::Address(Step::Leave, address)));
+    changes.extend(closing.iter().copied().cloned().map(|device| Change::Device(Step::Leave, device)));
 
-    let mut builds: Vec<(Vec<Change>, &Holding)> =
+    let mut builds: Vec<(Vec<ServiceChange>, &Holding)> =
         wanted.holdings.iter().map(|holding| (build(&holding.services, seen), holding)).collect();
     builds.sort_by_key(|(build, _)| build.len());
     let holdings: Vec<_> = builds.iter().map(|(_, holding)| *holding).collect();
     let mut routings = routings(&holdings, |route| seen.routes.contains(route) && stays(route), seen);
     for ((build, holding), routing) in builds.into_iter().zip(&mut routings) {
-        changes.extend(build);
+        changes.extend(build.into_iter().map(Change::Service));
         let devices = holding.devices.iter().filter(|device| !standing.contains(device));
-        changes.extend(devices.cloned().map(Change::TakeDevice));
+        changes.extend(devices.cloned().map(|device| Change::Device(Step::Take, device)));
         let stands = |address: &InterfaceAddress| seen.addresses.contains(address) && !is_leaving(address);
         let addresses = holding.addresses.iter().filter(|address| !stands(address));
-        changes.extend(addresses.cloned().map(Change::TakeAddress));
+        changes.extend(addresses.cloned().map(|address| Change::Address(Step::Take, address)));
         changes.append(routing);
     }
 
     // The kernel keeps what it dismantled for two minutes in a list, the latest first, and searches it for each
     // destination that is added: the reverse of the order of adding lets a rebuild find each at its head.
     let dismantle = seen.services.keys().rev().filter(|key| !wanted_services.contains(key));
-    changes.extend(dismantle.copied().map(Change::RemoveService));
+    changes.extend(dismantle.copied().map(|key| Change::Service(ServiceChange::Remove(key))));
     changes
 }
 
@@ -211,13 +235,13 @@ fn routings(
         turns[last].1.extend(holding.rules.difference(&seen.rules));
     }
     let in_order = |(routes, rules): (BTreeSet<&VirtualRoute>, BTreeSet<&VirtualRule>)| {
-        let routes = routes.into_iter().cloned().map(Change::TakeRoute);
-        routes.chain(rules.into_iter().cloned().map(Change::TakeRule)).collect()
+        let routes = routes.into_iter().cloned().map(|route| Change::Route(Step::Take, route));
+        routes.chain(rules.into_iter().cloned().map(|rule| Change::Rule(Step::Take, rule))).collect()
     };
     turns.into_iter().map(in_order).collect()
 }
 
-fn build(services: &[Arc<Service>], seen: &HostState) -> Vec<Change> {
+fn build(services: &[Arc<Service>], seen: &HostState) -> Vec<ServiceChange> {
     let none = BTreeMap::new();
     let mut changes = Vec::new();
     for service in services {
@@ -225,12 +249,12 @@ fn build(services: &[Arc<Service>], seen: &HostState) -> Vec<Change> {
             Some(seen) if Arc::ptr_eq(service, seen) => {}
             Some(seen) => {
                 if !service.has_settings_of(seen) {
-                    changes.push(Change::EditService(Arc::clone(service)));
+                    changes.push(ServiceChange::Edit(Arc::clone(service)));
                 }
                 fill(service, &seen.destinations, &mut changes);
             }
             None => {
-                changes.push(Change::AddService(Arc::clone(service)));
+                changes.push(ServiceChange::Add(Arc::clone(service)));
                 fill(service, &none, &mut changes);
             }
         }
@@ -239,20 +263,20 @@ fn build(services: &[Arc<Service>], seen: &HostState) -> Vec<Change> {
 }
 
 /// Additions come before removals, so that a service with real servers is at no moment without one.
-fn fill(service: &Service, seen: &BTreeMap<SocketAddr, Destination>, changes: &mut Vec<Change>) {
+fn fill(service: &Service, seen: &BTreeMap<SocketAddr, Destination>, changes: &mut Vec<ServiceChange>) {
     let key = service.key;
     for (address, destination) in &service.destinations {
         if !seen.contains_key(address) {
-            changes.push(Change::AddDestination(key, *address, *destination));
+            changes.push(ServiceChange::AddDestination(key, *address, *destination));
         }
     }
     for (address, destination) in &service.destinations {
         if seen.get(address).is_some_and(|seen| seen != destination) {
-            changes.push(Change::EditDestination(key, *address, *destination));
+            changes.push(ServiceChange::EditDestination(key, *address, *destination));
         }
     }
     let gone = seen.keys().filter(|address| !service.destinations.contains_key(address));
-    changes.extend(gone.map(|address| Change::RemoveDestination(key, *address)));
+    changes.extend(gone.map(|address| ServiceChange::RemoveDestination(key, *address)));
 }
 
 #[cfg(test)]

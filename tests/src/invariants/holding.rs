@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use node::host_state::{HostState, Wanted};
-use node::plan::{Change, plan};
+use node::plan::{Change, ServiceChange, Step, plan};
 use virtual_server::service::{Destination, ServiceKey};
 
 use super::{Broken, ensure};
@@ -20,7 +20,7 @@ use crate::site::{NodeIndex, RouterIndex, ServerIndex, SiteFollow, node_name};
 /// [`Broken`] with the change.
 pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) -> Result<(), Broken> {
     match change {
-        Change::TakeAddress(address) => {
+        Change::Address(Step::Take, address) => {
             let holdings = wanted.holdings.iter().filter(|holding| holding.addresses.contains(address));
             for service in holdings.flat_map(|holding| &holding.services) {
                 ensure!(
@@ -31,7 +31,7 @@ pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) 
                 );
             }
         }
-        Change::RemoveService(key) => {
+        Change::Service(ServiceChange::Remove(key)) => {
             let address = match key {
                 ServiceKey::Address { address, .. } => Some(address.ip()),
                 ServiceKey::Mark { .. } => None,
@@ -39,18 +39,17 @@ pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) 
             let is_here = held.addresses.iter().any(|held| Some(held.address) == address);
             ensure!(table_before_address, !is_here, "{change} while its address is here");
         }
-        Change::LeaveRule(_)
-        | Change::LeaveRoute(_)
-        | Change::LeaveAddress(_)
-        | Change::LeaveDevice(_)
-        | Change::TakeDevice(_)
-        | Change::TakeRoute(_)
-        | Change::TakeRule(_)
-        | Change::AddService(_)
-        | Change::EditService(_)
-        | Change::AddDestination(..)
-        | Change::EditDestination(..)
-        | Change::RemoveDestination(..) => {}
+        Change::Address(Step::Leave, _)
+        | Change::Rule(..)
+        | Change::Route(..)
+        | Change::Device(..)
+        | Change::Service(
+            ServiceChange::Add(_)
+            | ServiceChange::Edit(_)
+            | ServiceChange::AddDestination(..)
+            | ServiceChange::EditDestination(..)
+            | ServiceChange::RemoveDestination(..),
+        ) => {}
     }
     Ok(())
 }

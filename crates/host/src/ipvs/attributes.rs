@@ -11,7 +11,7 @@ use neli::consts::nl::NlmF;
 use neli::genl::{Genlmsghdr, Nlattr};
 use neli::types::{Buffer, GenlBuffer};
 use neli::{FromBytes, FromBytesWithInput};
-use node::plan::Change;
+use node::plan::ServiceChange;
 use virtual_server::service::{
     Destination, Forwarding, MarkFamily, Persistence, Protocol, Scheduler, Service, ServiceFlag, ServiceKey,
     Weight,
@@ -82,44 +82,36 @@ const IPV6_BITS: u8 = 128;
 
 type Attributes<'a> = AttrHandle<'a, GenlBuffer<u16, Buffer>, Nlattr<u16, Buffer>>;
 
-/// Adds the message that makes a change to a batch; a change of addresses is none.
-pub(super) fn write_change(envelope: Envelope, change: &Change, batch: &mut Batch) {
+/// Adds the message that makes a change to a batch.
+pub(super) fn write_change(envelope: Envelope, change: &ServiceChange, batch: &mut Batch) {
     match change {
-        Change::AddService(service) => {
+        ServiceChange::Add(service) => {
             batch.message(envelope, NEW_SERVICE, |message| whole_service(message, service));
         }
-        Change::EditService(service) => {
+        ServiceChange::Edit(service) => {
             batch.message(envelope, SET_SERVICE, |message| whole_service(message, service));
         }
-        Change::RemoveService(key) => {
+        ServiceChange::Remove(key) => {
             batch.message(envelope, DEL_SERVICE, |message| service_key(message, *key));
         }
-        Change::AddDestination(key, address, destination) => {
+        ServiceChange::AddDestination(key, address, destination) => {
             batch.message(envelope, NEW_DESTINATION, |message| {
                 service_key(message, *key);
                 whole_destination(message, *address, *destination);
             });
         }
-        Change::EditDestination(key, address, destination) => {
+        ServiceChange::EditDestination(key, address, destination) => {
             batch.message(envelope, SET_DESTINATION, |message| {
                 service_key(message, *key);
                 whole_destination(message, *address, *destination);
             });
         }
-        Change::RemoveDestination(key, address) => {
+        ServiceChange::RemoveDestination(key, address) => {
             batch.message(envelope, DEL_DESTINATION, |message| {
                 service_key(message, *key);
                 message.nested(DESTINATION, |inner| destination_key_attributes(inner, *address));
             });
         }
-        Change::LeaveRule(_)
-        | Change::LeaveRoute(_)
-        | Change::LeaveAddress(_)
-        | Change::LeaveDevice(_)
-        | Change::TakeDevice(_)
-        | Change::TakeAddress(_)
-        | Change::TakeRoute(_)
-        | Change::TakeRule(_) => {}
     }
 }
 

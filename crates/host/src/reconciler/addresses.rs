@@ -6,7 +6,7 @@ use std::mem;
 use node::config::InterfaceAddress;
 use node::fight::Fights;
 use node::name::InterfaceName;
-use node::plan::Change;
+use node::plan::{Change, Step};
 use node::reconciliation::{Reconciliation, RefusalKind};
 use tokio::time::Instant;
 
@@ -61,25 +61,16 @@ impl Addresses {
     pub(super) fn is_due(&mut self, change: &Change, interfaces: &Interfaces) -> bool {
         match change {
             // An address that went with its interface was not removed.
-            Change::TakeAddress(address)
+            Change::Address(Step::Take, address)
                 if self.told.contains(address) && interfaces.find(&address.interface).is_some() =>
             {
                 self.fights.is_put_back(address, now())
             }
-            Change::LeaveRule(_)
-            | Change::LeaveRoute(_)
-            | Change::TakeAddress(_)
-            | Change::LeaveAddress(_)
-            | Change::TakeRoute(_)
-            | Change::TakeRule(_)
-            | Change::LeaveDevice(_)
-            | Change::TakeDevice(_)
-            | Change::AddService(_)
-            | Change::EditService(_)
-            | Change::AddDestination(..)
-            | Change::EditDestination(..)
-            | Change::RemoveDestination(..)
-            | Change::RemoveService(_) => true,
+            Change::Address(..)
+            | Change::Rule(..)
+            | Change::Route(..)
+            | Change::Device(..)
+            | Change::Service(_) => true,
         }
     }
 
@@ -102,10 +93,10 @@ impl Addresses {
         for change in changes {
             let done = match change {
                 // Under the name of a device that could not be made there may be somebody else's interface.
-                Change::TakeAddress(wanted) if missing.contains(&wanted.interface) => {
+                Change::Address(Step::Take, wanted) if missing.contains(&wanted.interface) => {
                     Err(AddressError::NoInterface(wanted.clone()))
                 }
-                Change::TakeAddress(wanted) => {
+                Change::Address(Step::Take, wanted) => {
                     let done = address::take(netlink, record, wanted, self.lease).await;
                     // It was there, as had been told, and nobody but others can have removed it.
                     if done.is_ok() && self.told.remove(wanted) {
@@ -114,7 +105,7 @@ impl Addresses {
                     }
                     done
                 }
-                Change::LeaveAddress(own) => {
+                Change::Address(Step::Leave, own) => {
                     let done = address::leave(netlink, record, own).await;
                     if done.is_ok() {
                         self.told.remove(own);
@@ -122,18 +113,7 @@ impl Addresses {
                     }
                     done
                 }
-                Change::LeaveRule(_)
-                | Change::LeaveRoute(_)
-                | Change::TakeRoute(_)
-                | Change::TakeRule(_)
-                | Change::LeaveDevice(_)
-                | Change::TakeDevice(_)
-                | Change::AddService(_)
-                | Change::EditService(_)
-                | Change::AddDestination(..)
-                | Change::EditDestination(..)
-                | Change::RemoveDestination(..)
-                | Change::RemoveService(_) => continue,
+                Change::Rule(..) | Change::Route(..) | Change::Device(..) | Change::Service(_) => continue,
             };
             match done {
                 Ok(()) => refusals.forgive(change),

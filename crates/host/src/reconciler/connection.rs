@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use node::plan::Change;
+use node::plan::ServiceChange;
 use node::reconciliation::IpvsAvailability;
 use tokio::time::Instant;
 use virtual_server::service::{Service, ServiceKey};
@@ -96,7 +96,11 @@ impl Connection {
     }
 
     /// Makes changes; nothing when the connection is closed or was lost by this.
-    pub(super) fn apply(&mut self, changes: &[Change], now: Instant) -> Option<Vec<Result<(), ChangeError>>> {
+    pub(super) fn apply(
+        &mut self,
+        changes: &[ServiceChange],
+        now: Instant,
+    ) -> Option<Vec<Result<(), ChangeError>>> {
         let State::Open(ipvs) = &mut self.state else { return None };
         match ipvs.apply(changes) {
             Ok(outcomes) => Some(outcomes),

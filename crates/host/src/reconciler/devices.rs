@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use node::device::VirtualDevice;
 use node::host_state::HostState;
-use node::plan::Change;
+use node::plan::{Change, Step};
 use node::reconciliation::{Reconciliation, RefusalKind};
 use tokio::time::Instant;
 
@@ -31,7 +31,7 @@ impl Devices {
     ) {
         for change in changes {
             let done = match change {
-                Change::TakeDevice(wanted) => {
+                Change::Device(Step::Take, wanted) => {
                     let done = device::take(netlink, record, wanted).await;
                     // What is made although it was there has been removed by nobody but others.
                     if done.is_ok() && self.known.remove(wanted) {
@@ -39,22 +39,11 @@ impl Devices {
                     }
                     done
                 }
-                Change::LeaveDevice(own) => {
+                Change::Device(Step::Leave, own) => {
                     self.known.remove(own);
                     device::leave(netlink, own).await
                 }
-                Change::LeaveRule(_)
-                | Change::LeaveRoute(_)
-                | Change::LeaveAddress(_)
-                | Change::AddService(_)
-                | Change::EditService(_)
-                | Change::AddDestination(..)
-                | Change::EditDestination(..)
-                | Change::RemoveDestination(..)
-                | Change::TakeAddress(_)
-                | Change::TakeRoute(_)
-                | Change::TakeRule(_)
-                | Change::RemoveService(_) => continue,
+                Change::Rule(..) | Change::Route(..) | Change::Address(..) | Change::Service(_) => continue,
             };
             match done {
                 Ok(()) => {

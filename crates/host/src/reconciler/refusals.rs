@@ -107,10 +107,11 @@ mod tests {
     use super::*;
     use node::config::InterfaceAddress;
     use node::name::InterfaceName;
+    use node::plan::Step;
 
     fn change(last: u8) -> Change {
         let interface = InterfaceName::new("eth0").unwrap();
-        Change::TakeAddress(InterfaceAddress::new(interface, [10, 77, 0, last].into(), 24))
+        Change::Address(Step::Take, InterfaceAddress::new(interface, [10, 77, 0, last].into(), 24))
     }
 
     fn refuse(refusals: &mut Refusals, last: u8, reason: &str, now: Instant) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use node::host_state::HostState;
-use node::plan::Change;
+use node::plan::{Change, Step};
 use node::reconciliation::{Reconciliation, RefusalKind};
 use node::routing::{VirtualRoute, VirtualRule};
 use tokio::time::Instant;
@@ -32,28 +32,23 @@ impl Routing {
         for change in changes {
             // What is taken although it was there has been removed by nobody but others.
             let (done, was_there) = match change {
-                Change::LeaveRule(own) => {
+                Change::Rule(Step::Leave, own) => {
                     let done = rule::leave(netlink, own).await;
                     self.rules.remove(own);
                     (done, false)
                 }
-                Change::LeaveRoute(own) => {
+                Change::Route(Step::Leave, own) => {
                     let done = route::leave(netlink, own).await;
                     self.routes.remove(own);
                     (done, false)
                 }
-                Change::TakeRoute(wanted) => (route::take(netlink, wanted).await, self.routes.remove(wanted)),
-                Change::TakeRule(wanted) => (rule::take(netlink, wanted).await, self.rules.remove(wanted)),
-                Change::LeaveAddress(_)
-                | Change::LeaveDevice(_)
-                | Change::TakeDevice(_)
-                | Change::AddService(_)
-                | Change::EditService(_)
-                | Change::AddDestination(..)
-                | Change::EditDestination(..)
-                | Change::RemoveDestination(..)
-                | Change::TakeAddress(_)
-                | Change::RemoveService(_) => continue,
+                Change::Route(Step::Take, wanted) => {
+                    (route::take(netlink, wanted).await, self.routes.remove(wanted))
+                }
+                Change::Rule(Step::Take, wanted) => {
+                    (rule::take(netlink, wanted).await, self.rules.remove(wanted))
+                }
+                Change::Address(..) | Change::Device(..) | Change::Service(_) => continue,
             };
             match done {
                 Ok(()) => {

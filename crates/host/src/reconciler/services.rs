@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use node::host_state::HostState;
-use node::plan::Change;
+use node::plan::{Change, ServiceChange};
 use node::reconciliation::{IpvsAvailability, Reconciliation, RefusalKind};
 use tokio::time::Instant;
 use virtual_server::service::{Service, ServiceKey};
@@ -152,32 +152,33 @@ impl Services {
         outcome: &mut Reconciliation,
     ) {
         // What belongs to a service that could not be made is not even tried.
-        let may_be_tried =
-            |change: &&Change| service_of(change).is_some_and(|key| !additions.failed.contains(&key));
-        let changes: Vec<_> = changes.iter().filter(may_be_tried).cloned().collect();
+        let may_be_tried = |change: &&ServiceChange| !additions.failed.contains(&change.key());
+        let changes: Vec<_> =
+            changes.iter().filter_map(service_change).filter(may_be_tried).cloned().collect();
         let now = Instant::now();
         let Some(done) = self.connection.apply(&changes, now) else {
             self.age = Age::Unseen;
             return;
         };
-        self.undecided.extend(changes.iter().filter_map(service_of));
+        self.undecided.extend(changes.iter().map(ServiceChange::key));
         let mut kernel = HostState { services: mem::take(&mut self.view), ..HostState::default() };
-        for (change, done) in changes.iter().zip(done) {
-            let Some(key) = service_of(change) else { continue };
+        for (change, done) in changes.into_iter().zip(done) {
+            let key = change.key();
             let Err(error) = done else {
-                kernel.apply(change);
-                refusals.forgive(change);
+                kernel.apply_to_table(&change);
                 // A service that was gone is one repair, however many destinations it has.
-                let is_part = additions.planned.contains(&key) && added_service(change).is_none();
-                if self.disturbed.contains(&key) && !is_part {
-                    outcome.repaired.push(change.clone());
-                }
+                let is_part = additions.planned.contains(&key) && made_service(&change).is_none();
+                let is_repair = self.disturbed.contains(&key) && !is_part;
+                let change = Change::Service(change);
+                refusals.forgive(&change);
+                outcome.repaired.extend(is_repair.then_some(change));
                 continue;
             };
             if additions.failed.contains(&key) {
                 continue;
             }
-            additions.failed.extend(added_service(change));
+            additions.failed.extend(made_service(&change));
+            let change = &Change::Service(change);
             match error {
                 ChangeError::There | ChangeError::Gone => {
                     self.age = Age::Stale;
@@ -238,39 +239,28 @@ impl Services {
 
 /// Returns the service that a change is about; nothing for an address, a route or a rule.
 pub(super) fn service_of(change: &Change) -> Option<ServiceKey> {
-    match change {
-        Change::LeaveRule(_)
-        | Change::LeaveRoute(_)
-        | Change::LeaveAddress(_)
-        | Change::LeaveDevice(_)
-        | Change::TakeDevice(_)
-        | Change::TakeAddress(_)
-        | Change::TakeRoute(_)
-        | Change::TakeRule(_) => None,
-        Change::AddService(service) | Change::EditService(service) => Some(service.key),
-        Change::AddDestination(key, ..)
-        | Change::EditDestination(key, ..)
-        | Change::RemoveDestination(key, _)
-        | Change::RemoveService(key) => Some(*key),
-    }
+    service_change(change).map(ServiceChange::key)
 }
 
 /// Returns the service that a change makes.
 pub(super) fn added_service(change: &Change) -> Option<ServiceKey> {
+    service_change(change).and_then(made_service)
+}
+
+fn service_change(change: &Change) -> Option<&ServiceChange> {
     match change {
-        Change::AddService(service) => Some(service.key),
-        Change::LeaveRule(_)
-        | Change::LeaveRoute(_)
-        | Change::LeaveAddress(_)
-        | Change::LeaveDevice(_)
-        | Change::TakeDevice(_)
-        | Change::TakeAddress(_)
-        | Change::TakeRoute(_)
-        | Change::TakeRule(_)
-        | Change::EditService(_)
-        | Change::AddDestination(..)
-        | Change::EditDestination(..)
-        | Change::RemoveDestination(..)
-        | Change::RemoveService(_) => None,
+        Change::Service(change) => Some(change),
+        Change::Rule(..) | Change::Route(..) | Change::Address(..) | Change::Device(..) => None,
+    }
+}
+
+fn made_service(change: &ServiceChange) -> Option<ServiceKey> {
+    match change {
+        ServiceChange::Add(service) => Some(service.key),
+        ServiceChange::Edit(_)
+        | ServiceChange::AddDestination(..)
+        | ServiceChange::EditDestination(..)
+        | ServiceChange::RemoveDestination(..)
+        | ServiceChange::Remove(_) => None,
     }
 }

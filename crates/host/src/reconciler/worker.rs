@@ -9,7 +9,7 @@ use std::time::Duration;
 use node::config::InterfaceAddress;
 use node::host_state::{HostState, Wanted};
 use node::link::LinkEvent;
-use node::plan::{Change, plan};
+use node::plan::{Change, Step, plan};
 use node::reconciliation::{Agreement, Reconciliation, RefusalKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -358,7 +358,7 @@ fn has_content(outcome: &Reconciliation) -> bool {
     !is_empty || !is_same || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
 }
 
-/// What a change is about.
+/// What a change is about, and so who makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Device,
@@ -370,17 +370,10 @@ enum Subject {
 impl Subject {
     fn of(change: &Change) -> Self {
         match change {
-            Change::LeaveDevice(_) | Change::TakeDevice(_) => Self::Device,
-            Change::LeaveAddress(_) | Change::TakeAddress(_) => Self::Address,
-            Change::LeaveRule(_) | Change::LeaveRoute(_) | Change::TakeRoute(_) | Change::TakeRule(_) => {
-                Self::Routing
-            }
-            Change::AddService(_)
-            | Change::EditService(_)
-            | Change::AddDestination(..)
-            | Change::EditDestination(..)
-            | Change::RemoveDestination(..)
-            | Change::RemoveService(_) => Self::Service,
+            Change::Device(..) => Self::Device,
+            Change::Address(..) => Self::Address,
+            Change::Rule(..) | Change::Route(..) => Self::Routing,
+            Change::Service(_) => Self::Service,
         }
     }
 
@@ -395,19 +388,11 @@ impl Subject {
 
 fn taken_address(change: &Change) -> Option<InterfaceAddress> {
     match change {
-        Change::TakeAddress(address) => Some(address.clone()),
-        Change::LeaveRule(_)
-        | Change::LeaveRoute(_)
-        | Change::LeaveAddress(_)
-        | Change::TakeRoute(_)
-        | Change::TakeRule(_)
-        | Change::LeaveDevice(_)
-        | Change::TakeDevice(_)
-        | Change::AddService(_)
-        | Change::EditService(_)
-        | Change::AddDestination(..)
-        | Change::EditDestination(..)
-        | Change::RemoveDestination(..)
-        | Change::RemoveService(_) => None,
+        Change::Address(Step::Take, address) => Some(address.clone()),
+        Change::Address(Step::Leave, _)
+        | Change::Rule(..)
+        | Change::Route(..)
+        | Change::Device(..)
+        | Change::Service(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use lab::Namespace;
 use node::config::{InterfaceAddress, Scope};
 use node::link::{LinkEvent, LinkState};
 use node::name::AddressLabel;
-use node::plan::Change;
+use node::plan::{Change, Step};
 use node::reconciliation::RefusalKind;
 
 /// The IPv4 and IPv6 addresses of the cable's end that are not link-local, as `ip` shows them.
@@ -80,7 +80,7 @@ fn an_address_that_somebody_removes_is_put_back_and_told() {
     for (text, address) in [("10.9.0.50/24", &v4), ("fd99::50/64", &v6)] {
         pair.left.run(&["ip", "address", "delete", text, "dev", CABLE]).unwrap();
         let outcome = kernel.outcome("the repair", |outcome| !outcome.repaired.is_empty());
-        assert_eq!(outcome.repaired, [Change::TakeAddress(address.clone())]);
+        assert_eq!(outcome.repaired, [Change::Address(Step::Take, address.clone())]);
         assert_eq!(outcome.taken, std::slice::from_ref(address), "neighbours have to be told again");
         assert!(shown(&pair.left).iter().any(|shown| shown == text));
     }

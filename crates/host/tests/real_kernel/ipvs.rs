@@ -11,7 +11,7 @@ use crate::kernel::{Kernel, virtual_address};
 use host::reconciler::KernelEvent;
 use lab::Namespace;
 use lab::kernel::{Guest, TestKernel, has_ipvs};
-use node::plan::Change;
+use node::plan::{Change, ServiceChange};
 use node::reconciliation::{Agreement, IpvsAvailability};
 use virtual_server::service::{
     Destination, Forwarding, MarkFamily, Persistence, Protocol, Scheduler, Service, ServiceFlag, ServiceKey,
@@ -239,7 +239,11 @@ fn foreign_services_are_never_touched_and_ours_are_repaired_and_cleaned() {
             let destination = web.destinations[&first.parse().unwrap()];
             assert_eq!(
                 outcome.repaired,
-                [Change::AddDestination(web.key, first.parse().unwrap(), destination)]
+                [Change::Service(ServiceChange::AddDestination(
+                    web.key,
+                    first.parse().unwrap(),
+                    destination
+                ))]
             );
             let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
             assert_eq!(sorted(&saved(namespace)), sorted(&whole));
@@ -247,7 +251,7 @@ fn foreign_services_are_never_touched_and_ours_are_repaired_and_cleaned() {
             namespace.run(&["ipvsadm", "-C"]).unwrap();
             namespace.run(&foreign).unwrap();
             let outcome = kernel.outcome("the repair", |outcome| !outcome.repaired.is_empty());
-            assert_eq!(outcome.repaired, [Change::AddService(Arc::clone(&web))]);
+            assert_eq!(outcome.repaired, [Change::Service(ServiceChange::Add(Arc::clone(&web)))]);
             assert_eq!(sorted(&saved(namespace)), sorted(&whole));
 
             let cleaned = kernel.end().clean(namespace);

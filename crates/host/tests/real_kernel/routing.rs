@@ -9,7 +9,7 @@ use crate::pair::{CABLE, Pair};
 use lab::Namespace;
 use node::host_state::Holding;
 use node::name::InterfaceName;
-use node::plan::Change;
+use node::plan::{Change, Step};
 use node::reconciliation::RefusalKind;
 use node::routing::{Network, RouteTable, RouteTarget, RuleAction, RuleMark, VirtualRoute, VirtualRule};
 
@@ -141,7 +141,8 @@ fn a_route_or_rule_that_somebody_removes_is_put_back_and_told() {
     for removal in removals {
         pair.left.run(removal).unwrap();
         let outcome = kernel.outcome("the repair", |outcome| !outcome.repaired.is_empty());
-        let is_routing = |change: &Change| matches!(change, Change::TakeRoute(_) | Change::TakeRule(_));
+        let is_routing =
+            |change: &Change| matches!(change, Change::Route(Step::Take, _) | Change::Rule(Step::Take, _));
         if !outcome.repaired.iter().any(is_routing) {
             kernel.outcome("the repair", |outcome| outcome.repaired.iter().any(is_routing));
         }

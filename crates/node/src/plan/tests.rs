@@ -129,7 +129,7 @@ proptest! {
         let mut state = seen.clone();
         for change in plan(&wanted, &seen) {
             state.apply(&change);
-            if let Change::TakeAddress(address) = &change {
+            if let Change::Address(Step::Take, address) = &change {
                 let holding = wanted.holdings.iter().find(|holding| holding.addresses.contains(address)).unwrap();
                 for service in &holding.services {
                     prop_assert_eq!(state.services.get(&service.key), Some(service));
@@ -146,11 +146,11 @@ proptest! {
         let target = wanted.state();
         for change in plan(&wanted, &seen) {
             state.apply(&change);
-            if let Change::TakeRoute(route) = &change {
+            if let Change::Route(Step::Take, route) = &change {
                 let mut needed = target.addresses.iter().filter(|address| route.needs(address));
                 prop_assert!(needed.all(|address| state.addresses.contains(address)), "{change}");
             }
-            if let Change::TakeRule(rule) = &change {
+            if let Change::Rule(Step::Take, rule) = &change {
                 let holding = wanted.holdings.iter().find(|holding| holding.rules.contains(rule)).unwrap();
                 prop_assert!(holding.routes.is_subset(&state.routes), "{change}");
             }
@@ -164,7 +164,7 @@ proptest! {
         let mut state = seen.clone();
         let target = wanted.state();
         for change in plan(&wanted, &seen) {
-            if let Change::LeaveAddress(address) = &change {
+            if let Change::Address(Step::Leave, address) = &change {
                 prop_assert!(state.rules.is_subset(&target.rules));
                 prop_assert!(state.routes.is_subset(&target.routes));
                 prop_assert!(state.routes.iter().all(|route| route.source != Some(address.address)));
@@ -178,10 +178,10 @@ proptest! {
         let mut state = seen.clone();
         for change in plan(&wanted, &seen) {
             state.apply(&change);
-            if let Change::LeaveDevice(device) = &change {
+            if let Change::Device(Step::Leave, device) = &change {
                 prop_assert!(state.addresses.iter().all(|address| address.interface != device.name));
             }
-            if let Change::TakeAddress(address) = &change {
+            if let Change::Address(Step::Take, address) = &change {
                 let mut holdings = wanted.holdings.iter();
                 let holding = holdings.find(|holding| holding.addresses.contains(address)).unwrap();
                 prop_assert!(holding.devices.is_subset(&state.devices), "{change}");
@@ -194,7 +194,7 @@ proptest! {
         let mut state = seen.clone();
         let target = wanted.state();
         for change in plan(&wanted, &seen) {
-            if let Change::RemoveService(_) = change {
+            if let Change::Service(ServiceChange::Remove(_)) = change {
                 prop_assert!(state.addresses.is_subset(&target.addresses));
             }
             state.apply(&change);
@@ -215,22 +215,25 @@ proptest! {
         };
         for change in plan(&wanted, &seen) {
             let untouched = match &change {
-                Change::LeaveDevice(device) => target.devices.contains(device),
-                Change::TakeDevice(device) => seen.devices.contains(device),
-                Change::LeaveRule(rule) => target.rules.contains(rule),
-                Change::TakeRule(rule) => seen.rules.contains(rule),
+                Change::Device(Step::Leave, device) => target.devices.contains(device),
+                Change::Device(Step::Take, device) => seen.devices.contains(device),
+                Change::Rule(Step::Leave, rule) => target.rules.contains(rule),
+                Change::Rule(Step::Take, rule) => seen.rules.contains(rule),
                 // A route may have to make room for the address that it names.
-                Change::LeaveRoute(route) => target.routes.contains(route) && !is_shaken(route),
-                Change::TakeRoute(route) => seen.routes.contains(route) && !is_shaken(route),
+                Change::Route(Step::Leave, route) => target.routes.contains(route) && !is_shaken(route),
+                Change::Route(Step::Take, route) => seen.routes.contains(route) && !is_shaken(route),
                 // What is on an interface goes and comes with it.
-                Change::LeaveAddress(address) => target.addresses.contains(address) && !is_moved(address),
-                Change::TakeAddress(address) => seen.addresses.contains(address) && !is_moved(address),
-                Change::AddService(service) | Change::EditService(service) => {
+                Change::Address(Step::Leave, address) => target.addresses.contains(address) && !is_moved(address),
+                Change::Address(Step::Take, address) => seen.addresses.contains(address) && !is_moved(address),
+                Change::Service(ServiceChange::Add(service) | ServiceChange::Edit(service)) => {
                     seen.services.get(&service.key) == Some(service)
                 }
-                Change::AddDestination(key, ..) | Change::EditDestination(key, ..)
-                | Change::RemoveDestination(key, _) => seen.services.get(key) == target.services.get(key),
-                Change::RemoveService(key) => target.services.contains_key(key),
+                Change::Service(
+                    ServiceChange::AddDestination(key, ..)
+                    | ServiceChange::EditDestination(key, ..)
+                    | ServiceChange::RemoveDestination(key, _),
+                ) => seen.services.get(key) == target.services.get(key),
+                Change::Service(ServiceChange::Remove(key)) => target.services.contains_key(key),
             };
             prop_assert!(!untouched, "{change}");
         }
@@ -261,7 +264,10 @@ fn the_addresses_of_a_small_table_do_not_wait_for_a_large_one() {
     let taken: Vec<_> = plan(&wanted, &HostState::default())
         .into_iter()
         .enumerate()
-        .filter(|(_, change)| matches!(change, Change::TakeAddress(_)))
+        .filter(|(_, change)| matches!(change, Change::Address(Step::Take, _)))
         .collect();
-    assert_eq!(taken, [(2, Change::TakeAddress(address(2))), (204, Change::TakeAddress(address(1)))]);
+    assert_eq!(
+        taken,
+        [(2, Change::Address(Step::Take, address(2))), (204, Change::Address(Step::Take, address(1)))]
+    );
 }

@@ -14,7 +14,7 @@ use crate::config::InterfaceAddress;
 use crate::fight::{Course, Fight};
 use crate::host_state::{Belongings, Roles};
 use crate::name::RouterName;
-use crate::plan::Change;
+use crate::plan::{Change, Step};
 use crate::reconciliation::{IpvsAvailability, Reconciliation, Refusal, RefusalKind};
 use crate::report::{HandOverReason, Report};
 use crate::status::RouterCounters;
@@ -126,7 +126,7 @@ impl Routers {
 
     fn bear_refusal(&mut self, refusal: Refusal, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         let Refusal { change, kind, reason } = refusal;
-        if let Change::TakeAddress(address) = &change {
+        if let Change::Address(Step::Take, address) = &change {
             if let Some(name) = self.holder(address)
                 && !self.refused.contains_key(&name)
             {
@@ -175,30 +175,24 @@ impl Routers {
 
     fn count_repair(&mut self, change: &Change) {
         let (holder, counter): (_, fn(&mut RouterCounters) -> &mut u64) = match change {
-            Change::TakeAddress(address) => {
+            Change::Address(Step::Take, address) => {
                 (self.holder(address), |counters| &mut counters.addresses_restored)
             }
-            Change::TakeRoute(route) => {
+            Change::Route(Step::Take, route) => {
                 (self.owner(|belongings| belongings.routes.contains(route)), |counters| {
                     &mut counters.routing_restored
                 })
             }
-            Change::TakeRule(rule) => {
+            Change::Rule(Step::Take, rule) => {
                 (self.owner(|belongings| belongings.rules.contains(rule)), |counters| {
                     &mut counters.routing_restored
                 })
             }
-            Change::LeaveRule(_)
-            | Change::LeaveRoute(_)
-            | Change::LeaveAddress(_)
-            | Change::LeaveDevice(_)
-            | Change::TakeDevice(_)
-            | Change::AddService(_)
-            | Change::EditService(_)
-            | Change::AddDestination(..)
-            | Change::EditDestination(..)
-            | Change::RemoveDestination(..)
-            | Change::RemoveService(_) => return,
+            Change::Rule(Step::Leave, _)
+            | Change::Route(Step::Leave, _)
+            | Change::Address(Step::Leave, _)
+            | Change::Device(..)
+            | Change::Service(_) => return,
         };
         if let Some(member) = holder.and_then(|name| self.members.get_mut(&name)) {
             *counter(&mut member.counters) += 1;

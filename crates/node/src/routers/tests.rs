@@ -20,7 +20,7 @@ use vrrp::{
 use super::*;
 use crate::config::{Announcements, EngineConfig, Transport, VirtualRouterConfig};
 use crate::name::NodeName;
-use crate::plan::Change;
+use crate::plan::{Change, Step};
 use crate::reconciliation::{Refusal, RefusalKind};
 use crate::status::RouterState;
 
@@ -446,7 +446,7 @@ fn an_active_whose_address_the_kernel_keeps_refusing_gives_the_role_up_and_tries
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
     let refusal = Refusal {
-        change: Change::TakeAddress(virtual_address(50)),
+        change: Change::Address(Step::Take, virtual_address(50)),
         kind: RefusalKind::Kernel,
         reason: "out of memory".to_owned(),
     };
@@ -483,7 +483,7 @@ fn the_owner_is_active_at_once_and_does_not_add_the_addresses_that_are_its_own()
 fn an_address_that_somebody_removed_is_counted_and_announced_again() {
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
-    let change = Change::TakeAddress(virtual_address(50));
+    let change = Change::Address(Step::Take, virtual_address(50));
     let repaired = Reconciliation {
         taken: vec![virtual_address(50)],
         repaired: vec![change.clone()],
