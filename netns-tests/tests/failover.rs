@@ -10,6 +10,9 @@ use netns_tests::{LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair
 /// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1)
 const ACTIVE_DOWN: Duration = Duration::from_millis(361);
 
+/// The client, which can be a gateway as well.
+const CLIENT: &str = "10.77.0.100";
+
 #[test]
 fn after_a_crash_the_backup_serves_the_client() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
@@ -139,6 +142,30 @@ fn a_rebooted_node_behind_a_port_that_does_not_forward_yet_steals_nothing_withou
     assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
     // It has proven that it can hear, and is there when it is needed.
     pair.daemon("lb2").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+/// The default of `hearing_wait` is longer than anything is waited for here.
+#[test]
+fn a_rebooted_node_whose_neighbour_answers_need_not_wait_for_an_advertisement_that_nobody_sends() {
+    for (router, address, peer) in [(WEB, VIRTUAL, "10.77.0.12"), (WEB_V6, VIRTUAL_V6, "fd77::12")] {
+        let mut pair = Pair::idle(&pair(&[router, "preempt = false\n"]));
+        pair.start("lb1").wait_for("neighbour_answered", &[("peer", peer)], LIMIT);
+        pair.wait_for_holder(address, "lb1");
+        pair.daemon("lb1").wait_for("became_active", &[("reason", "active_down")], LIMIT);
+    }
+}
+
+#[test]
+fn a_rebooted_node_asks_its_gateway_too() {
+    let mut pair = Pair::idle(&pair(&[WEB, "preempt = false\n"]));
+    let lb2 = pair.lab().port("lb2", "eth0");
+    lb2.lose(lab::Direction::FromMachine, lab::Loss::All).unwrap();
+    let reason = pair.start("lb1").router("web").reason;
+    assert_eq!(reason, "it has just started and heard nobody yet: it asks its neighbours");
+    let route = ["ip", "route", "add", "default", "via", CLIENT];
+    pair.machine("lb1").run(&route).unwrap();
+    pair.daemon("lb1").wait_for("neighbour_answered", &[("peer", CLIENT)], LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");
 }
 

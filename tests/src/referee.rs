@@ -211,6 +211,7 @@ impl Referee {
         }
         // What a hand-over leaves behind is a matter of the election that begins with its end.
         if let Report::RouterFaulted { .. }
+        | Report::NeighbourAnswered { .. }
         | Report::RouterRecovered { .. }
         | Report::HandingOver { .. }
         | Report::HandedOver { .. }

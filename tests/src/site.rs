@@ -244,7 +244,7 @@ impl Site {
             .collect();
         Arc::new(Config {
             node: node_name(node),
-            peers: self.peers(node).map(|peer| (node_name(peer), BTreeSet::new())).collect(),
+            peers: self.peers(node).map(|peer| (node_name(peer), addresses_of(peer))).collect(),
             engine: EngineConfig::default(),
             hooks: BTreeMap::new(),
             virtual_routers: self
@@ -427,6 +427,13 @@ pub fn unicast_address(node: NodeIndex, segment: SegmentIndex, family: Family) -
         Family::V4 => Ipv4Addr::new(10, 77 + octet(segment.0), 0, last).into(),
         Family::V6 => Ipv6Addr::new(0xFD77, segment_word(segment), 0, 0, 0, 0, 0, last.into()).into(),
     }
+}
+
+/// Returns every address of a node.
+fn addresses_of(node: NodeIndex) -> BTreeSet<IpAddr> {
+    let on =
+        |segment| [Family::V4, Family::V6].map(|family| unicast_address(node, SegmentIndex(segment), family));
+    (0..SEGMENT_LIMIT).flat_map(on).collect()
 }
 
 /// Returns where a real server serves.

@@ -72,6 +72,7 @@ pub fn told(report: &Report) -> String {
         Report::ComesBack { router } => format!("{router}: comes back"),
         Report::RouterStopped { router } => format!("{router}: stopped"),
         Report::RouterFaulted { router, fault } => format!("{router}: cannot take part, {fault}"),
+        Report::NeighbourAnswered { router, address } => format!("{router}: {address} answered"),
         Report::RouterRecovered { router } => format!("{router}: can take part again"),
         Report::PriorityChanged { router, from, sum } => format!("{router}: priority {from} -> {sum}"),
         Report::TrackUp { track, reason } => format!("track {track} is up, {reason}"),

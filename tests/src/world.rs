@@ -3,6 +3,7 @@
 mod faults;
 mod outputs;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use monotonic::Instant;
 use node::name::InterfaceName;
 use node::pools::{Outcome, ProbeId};
 use node::report::Report;
-use node::{Datagram, Input};
+use node::{Datagram, Input, Segment};
+use vrrp::Family;
 
 use crate::dice::{Dice, PerMille};
 use crate::event_queue::EventQueue;
@@ -75,12 +77,19 @@ pub(crate) enum Event {
     Fault(Fault),
     /// A packet reaches a node.
     Arrival { to: NodeIndex, segment: SegmentIndex, packet: Packet },
-    /// A node hears that somebody else announces an address.
-    AnnouncementArrival { to: NodeIndex, segment: SegmentIndex, address: std::net::IpAddr },
+    /// A node hears what a neighbour says of an address.
+    SignArrival { to: NodeIndex, segment: SegmentIndex, sign: Sign },
     /// A reconciler is to be seen to.
     KernelWork { node: NodeIndex, life: u32, ticket: Ticket },
     /// A probe is over.
     ProbeOver { node: NodeIndex, life: u32, probe: ProbeId, server: ServerIndex, outcome: Outcome },
+}
+
+/// What a neighbour says of an address of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sign {
+    Announced(IpAddr),
+    Answered(IpAddr),
 }
 
 /// A packet on its way.
@@ -251,9 +260,7 @@ impl World {
         match event {
             Event::Fault(fault) => self.suffer(fault),
             Event::Arrival { to, segment, packet } => self.arrive(to, segment, packet),
-            Event::AnnouncementArrival { to, segment, address } => {
-                self.hear_announcement(to, segment, address)
-            }
+            Event::SignArrival { to, segment, sign } => self.hear_sign(to, segment, sign),
             Event::KernelWork { node, life, ticket } => self.work(node, life, ticket),
             Event::ProbeOver { node, life, probe, server, outcome } => {
                 self.answer(node, life, probe, server, outcome)
@@ -280,21 +287,25 @@ impl World {
         self.feed(to, Input::Datagram(datagram))
     }
 
-    fn hear_announcement(
-        &mut self,
-        to: NodeIndex,
-        segment: SegmentIndex,
-        address: std::net::IpAddr,
-    ) -> Result<(), Broken> {
+    fn hear_sign(&mut self, to: NodeIndex, segment: SegmentIndex, sign: Sign) -> Result<(), Broken> {
         if self.referee.scene.carrier(to, segment) == Carrier::Down {
             return Ok(());
         }
         if let Daemon::Paused(_, backlog) = &mut self.machines[to.0].daemon {
-            backlog.push(Event::AnnouncementArrival { to, segment, address });
+            backlog.push(Event::SignArrival { to, segment, sign });
             return Ok(());
         }
         let interface = self.interfaces[segment.0].clone();
-        self.feed(to, Input::AddressAnnounced { interface, address })
+        self.feed(
+            to,
+            match sign {
+                Sign::Announced(address) => Input::AddressAnnounced { interface, address },
+                Sign::Answered(address) => {
+                    let segment = Segment { interface, family: Family::of(address) };
+                    Input::NeighbourAnswered { segment, address }
+                }
+            },
+        )
     }
 
     fn work(&mut self, node: NodeIndex, life: u32, ticket: Ticket) -> Result<(), Broken> {

@@ -90,6 +90,19 @@ fn a_node_without_preemption_that_comes_back_behind_a_deaf_port_steals_nothing()
 }
 
 #[test]
+fn a_node_without_preemption_claims_when_a_neighbour_answers_and_no_active_is_heard() {
+    let mut setting = setting(&[150, 100]);
+    setting.site.nodes[0].seats[0].preemption = Preemption::Refused;
+    setting.site.nodes[0].seats[0].restraint.unheard = Duration::from_secs(30);
+    let chapters = [(Fault::Crash(LB1), 6_000), (Fault::Crash(LB2), 1_000), (Fault::Start(LB1), 10_000)];
+    tell(
+        "a_node_without_preemption_claims_when_a_neighbour_answers_and_no_active_is_heard",
+        &setting,
+        &chapters,
+    );
+}
+
+#[test]
 fn partition_and_heal() {
     let island = NodeSet::of([LB2]);
     let chapters = [

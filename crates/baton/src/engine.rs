@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::clock::{Alarm, now, wall_clock};
+use host::gateway;
+use host::neighbour_socket::Sign;
 use host::packet_socket::{AnnouncementSocket, Frame};
 use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
@@ -19,11 +21,12 @@ use node::link::LinkEvent;
 use node::name::{RouterName, TrackName};
 use node::punctuality::Punctuality;
 use node::report::Report;
-use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
+use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Solicitation, Transmission};
 use node::status::RoutersStatus;
 use node::track::{Observation, TrackConfig};
 use node::wall_clock::WallClock;
 use tokio::sync::{mpsc, watch};
+use vrrp::{Family, solicitation};
 
 use crate::bond::Bond;
 use crate::desire::Desire;
@@ -267,9 +270,16 @@ impl Engine {
         sockets
             .receive(|datagram| outputs.append(&mut routers.handle(RoutersInput::Datagram(datagram), now())));
         // A successor advertises before it announces.
-        sockets.receive_announcements(|interface, address| {
-            let announced = RoutersInput::AddressAnnounced { interface: interface.clone(), address };
-            outputs.append(&mut routers.handle(announced, now()));
+        sockets.receive_signs(|segment, sign| {
+            let said = match sign {
+                Sign::Announced(address) => {
+                    RoutersInput::AddressAnnounced { interface: segment.interface.clone(), address }
+                }
+                Sign::Answered(address) => {
+                    RoutersInput::NeighbourAnswered { segment: segment.clone(), address }
+                }
+            };
+            outputs.append(&mut routers.handle(said, now()));
         });
         self.carry_out(outputs);
     }
@@ -293,6 +303,7 @@ impl Engine {
                 RoutersOutput::Announce(announcement) | RoutersOutput::Introduce(announcement) => {
                     self.announcements.push(announcement);
                 }
+                RoutersOutput::Solicit(solicitation) => self.ask(&solicitation),
                 RoutersOutput::RolesChanged => {
                     self.pulse.note();
                     // Who is Active now says so before the kernel is asked for anything.
@@ -304,7 +315,7 @@ impl Engine {
                     self.pulse.note();
                     self.hooks.tell(&report);
                     self.journal.tell(report);
-                    self.sockets.follow_successions(&self.routers, &self.journal);
+                    self.sockets.follow_neighbours(&self.routers, &self.journal);
                     self.publish_at = Instant::START;
                 }
                 RoutersOutput::Prepare { router, until, reason } => {
@@ -322,6 +333,9 @@ impl Engine {
         }
         self.send();
         self.announce();
+        if self.sockets.hears_neighbours() {
+            self.sockets.follow_neighbours(&self.routers, &self.journal);
+        }
         let now = now();
         self.pulse.beat(&self.routers, now);
         if now >= self.publish_at {
@@ -337,6 +351,20 @@ impl Engine {
     fn send(&mut self) {
         self.sockets.send(&self.transmissions, &self.announcer, &self.journal);
         self.transmissions.clear();
+    }
+
+    /// Asks the other nodes and the gateway; who is deaf on this interface gets no answer.
+    fn ask(&mut self, solicitation: &Solicitation) {
+        let Solicitation { interface, link, source, mac, peers } = solicitation;
+        // Without it the others are asked all the same.
+        let gateway = gateway::towards_the_world(*link, Family::of(*source)).ok().flatten();
+        let targets = peers.iter().copied().chain(gateway);
+        let frames: Vec<_> =
+            targets.filter_map(|target| solicitation::frame(target, *source, *mac)).collect();
+        let frames: Vec<_> = frames.iter().map(|octets| Frame { interface_index: *link, octets }).collect();
+        if let Some(failure) = self.announcer.send_batch(&frames).first() {
+            self.sockets.tell_failure(interface, failure.error.to_string(), &self.journal);
+        }
     }
 
     fn announce(&mut self) {

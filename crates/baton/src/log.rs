@@ -37,6 +37,7 @@ pub fn write(report: &Report) {
         Report::ComesBack { router } => routers::comes_back(router),
         Report::RouterStopped { router } => routers::router_stopped(router),
         Report::RouterFaulted { router, fault } => routers::router_faulted(router, fault),
+        Report::NeighbourAnswered { router, address } => routers::neighbour_answered(router, *address),
         Report::RouterRecovered { router } => routers::router_recovered(router),
         Report::PriorityChanged { router, from, sum } => tracks::priority_changed(router, *from, sum),
         Report::TrackUp { track, reason } => tracks::track_up(track, reason),

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Duration;
 
 use host::clock::now;
-use host::neighbour_socket::NeighbourSocket;
+use host::neighbour_socket::{NeighbourSocket, Sign};
 use host::packet_socket::{AnnouncementSocket, Frame};
 use host::vrrp_socket::{self, Batch, Reception, VrrpSocket};
 use monotonic::Instant;
@@ -31,8 +30,8 @@ const FAILURE_SILENCE: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub struct Sockets {
     open: BTreeMap<Segment, VrrpSocket>,
-    /// Where a virtual router that hands over waits for its successor's announcement.
-    successions: BTreeMap<Segment, NeighbourSocket>,
+    /// Where what neighbours say is waited for.
+    neighbours: BTreeMap<Segment, NeighbourSocket>,
     indices: BTreeMap<InterfaceName, u32>,
     batch: Batch,
     failures_told: BTreeMap<InterfaceName, Instant>,
@@ -70,33 +69,37 @@ impl Sockets {
         }
     }
 
-    /// Listens for other nodes' announcements where a virtual router hands over, and nowhere else.
-    pub fn follow_successions(&mut self, routers: &Routers, journal: &Journal) {
-        let segments = routers.succession_segments();
-        let Self { successions, indices, .. } = self;
-        successions.retain(|segment, _| segments.contains(segment));
+    /// Listens to the neighbours where a virtual router waits for what they say, and nowhere else.
+    pub fn follow_neighbours(&mut self, routers: &Routers, journal: &Journal) {
+        let segments = routers.neighbour_segments();
+        let Self { neighbours, indices, .. } = self;
+        neighbours.retain(|segment, _| segments.contains(segment));
         for segment in segments {
             let Some(index) = indices.get(&segment.interface) else { continue };
-            if successions.contains_key(&segment) {
+            if neighbours.contains_key(&segment) {
                 continue;
             }
             match NeighbourSocket::open(&segment.interface, *index, segment.family) {
                 Ok(socket) => {
-                    successions.insert(segment, socket);
+                    neighbours.insert(segment, socket);
                 }
-                // The successor's advertisement tells of it too, a little later.
+                // A successor's advertisement tells of it too, and time of an Active's absence, a little later.
                 Err(error) => {
-                    let reason = format!("Announcements of {segment} cannot be heard: {error}");
+                    let reason = format!("The neighbours of {segment} cannot be heard: {error}");
                     journal.tell(Report::ListeningFailed { interface: segment.interface, reason });
                 }
             }
         }
     }
 
-    /// Hands over what others have announced.
-    pub fn receive_announcements(&mut self, mut hear: impl FnMut(&InterfaceName, IpAddr)) {
-        self.successions
-            .retain(|segment, socket| socket.receive(|address| hear(&segment.interface, address)).is_ok());
+    /// Tells whether anything is waited for that neighbours say.
+    pub fn hears_neighbours(&self) -> bool {
+        !self.neighbours.is_empty()
+    }
+
+    /// Hands over what neighbours have said.
+    pub fn receive_signs(&mut self, mut hear: impl FnMut(&Segment, Sign)) {
+        self.neighbours.retain(|segment, socket| socket.receive(|sign| hear(segment, sign)).is_ok());
     }
 
     /// Waits until a packet can be received; for ever while no socket is open. Cancel safe.
@@ -104,8 +107,8 @@ impl Sockets {
         poll_fn(|context| {
             // Every socket is asked, so that each knows whom to wake.
             let ready = self.open.values().filter(|socket| socket.poll_readable(context).is_ready()).count();
-            let successions = self.successions.values();
-            let heard = successions.filter(|socket| socket.poll_readable(context).is_ready()).count();
+            let neighbours = self.neighbours.values();
+            let heard = neighbours.filter(|socket| socket.poll_readable(context).is_ready()).count();
             if ready + heard > 0 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

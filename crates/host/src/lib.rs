@@ -1,7 +1,8 @@
 //! The only crate that touches the kernel: raw sockets, rtnetlink, IPVS.
 //!
 //! Each module is one thing the kernel offers. The engine's thread uses [`clock`], [`vrrp_socket`],
-//! [`packet_socket`], [`neighbour_socket`] and [`scheduling`]; the [`reconciler`] has a thread of its own, where rtnetlink and IPVS may take their time.
+//! [`packet_socket`], [`neighbour_socket`], [`gateway`] and [`scheduling`]; the [`reconciler`] has a thread of its own, where
+//! rtnetlink and IPVS may take their time.
 //!
 //! This is the only crate with `unsafe` in it: for many messages in one system call, and where the standard interfaces
 //! lack a safe way. Each block says why it is sound.
@@ -12,6 +13,7 @@ mod address;
 pub mod clock;
 mod descriptor;
 mod device;
+pub mod gateway;
 mod ipvs;
 mod link;
 mod messages;

@@ -1,4 +1,4 @@
-//! What others tell the neighbours: whose hardware address an IP address now has.
+//! What neighbours say: whose hardware address an IP address now has, unasked or as an answer.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use vrrp::{Family, announcement};
+use vrrp::{Family, announcement, solicitation};
 
 use crate::descriptor::watch_for_reading;
 
@@ -19,6 +19,15 @@ const PACKET_OCTETS: usize = 128;
 
 /// How many packets one call reads: a burst for every address of a large virtual router.
 const PACKETS_A_CALL: usize = 1_024;
+
+/// What a neighbour said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It has this address, whether it was asked or not.
+    Announced(IpAddr),
+    /// It has this address, for which this machine asked.
+    Answered(IpAddr),
+}
 
 /// Hears, on one interface, who announces which address: ARP, or neighbour advertisements.
 ///
@@ -53,11 +62,12 @@ impl NeighbourSocket {
         })
     }
 
-    /// Hands over, without waiting, each address that somebody announced.
+    /// Hands over, without waiting, each address that somebody announced; the answer to a question is that first and then
+    /// [`Sign::Answered`].
     ///
     /// # Errors
     /// The kernel's; the interface may be gone.
-    pub fn receive(&self, mut hear: impl FnMut(IpAddr)) -> io::Result<()> {
+    pub fn receive(&self, mut hear: impl FnMut(Sign)) -> io::Result<()> {
         let mut packet = [0; PACKET_OCTETS];
         for _ in 0..PACKETS_A_CALL {
             let received = self.receiver.try_io(Interest::READABLE, |socket| {
@@ -65,11 +75,10 @@ impl NeighbourSocket {
             });
             match received {
                 Ok((octets, _)) => {
-                    if let Some(address) =
-                        announcement::announced(self.family, &packet[..octets.min(PACKET_OCTETS)])
-                    {
-                        hear(address);
-                    }
+                    let packet = &packet[..octets.min(PACKET_OCTETS)];
+                    let announced = announcement::announced(self.family, packet).map(Sign::Announced);
+                    let answered = solicitation::answered(self.family, packet).map(Sign::Answered);
+                    announced.into_iter().chain(answered).for_each(&mut hear);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),

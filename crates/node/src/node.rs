@@ -15,10 +15,10 @@ use crate::legacy::Legacy;
 use crate::link::LinkEvent;
 use crate::name::{InterfaceName, RouterName, TrackName};
 use crate::pools::{Outcome, Pools, PoolsInput, PoolsOutput, ProbeId, ProbeRequest};
-use crate::reception::Datagram;
+use crate::reception::{Datagram, Segment};
 use crate::reconciliation::Reconciliation;
 use crate::report::Report;
-use crate::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Transmission};
+use crate::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Solicitation, Transmission};
 use crate::status::{PoolsStatus, RoutersStatus};
 use crate::track::{Observation, TrackConfig};
 use crate::wall_clock::WallClock;
@@ -63,6 +63,13 @@ pub enum Input<'a> {
         /// What was announced.
         address: IpAddr,
     },
+    /// A neighbour answered this node's question, after [`Output::Solicit`].
+    NeighbourAnswered {
+        /// Where.
+        segment: Segment,
+        /// Who.
+        address: IpAddr,
+    },
     /// Hand virtual routers over, with all that moves together with them, and stay away.
     Pass {
         /// Which.
@@ -93,6 +100,8 @@ pub enum Output {
     Announce(Announcement),
     /// Announce this node's own address.
     Introduce(Announcement),
+    /// Ask neighbours, and tell of any answer with [`Input::NeighbourAnswered`].
+    Solicit(Solicitation),
     /// [`Node::wanted`] has changed.
     Reconcile,
     /// Ask a real server.
@@ -175,6 +184,9 @@ impl Node {
             Input::AddressAnnounced { interface, address } => {
                 (Some(RoutersInput::AddressAnnounced { interface, address }), None)
             }
+            Input::NeighbourAnswered { segment, address } => {
+                (Some(RoutersInput::NeighbourAnswered { segment, address }), None)
+            }
             Input::Pass { routers, until } => (Some(RoutersInput::Pass { routers, until }), None),
             Input::Return { routers } => (Some(RoutersInput::Return { routers }), None),
             Input::Prepared { router } => (Some(RoutersInput::Prepared { router }), None),
@@ -194,6 +206,7 @@ impl From<RoutersOutput> for Output {
             RoutersOutput::Send(transmission) => Self::Send(transmission),
             RoutersOutput::Announce(announcement) => Self::Announce(announcement),
             RoutersOutput::Introduce(announcement) => Self::Introduce(announcement),
+            RoutersOutput::Solicit(solicitation) => Self::Solicit(solicitation),
             RoutersOutput::RolesChanged => Self::Reconcile,
             RoutersOutput::Report(report) => Self::Report(report),
             RoutersOutput::Prepare { router, until, reason } => Self::Prepare { router, until, reason },

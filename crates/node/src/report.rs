@@ -155,6 +155,13 @@ pub enum Report {
         /// Why.
         fault: Fault,
     },
+    /// A virtual router that had heard nobody yet can hear.
+    NeighbourAnswered {
+        /// The virtual router.
+        router: RouterName,
+        /// Who answered.
+        address: IpAddr,
+    },
     /// A virtual router that could not take part can again.
     RouterRecovered {
         /// The virtual router.

@@ -1,6 +1,7 @@
 //! Every virtual router of a node and what they need from each other.
 
 mod announcing;
+mod asking;
 mod group;
 mod handing_over;
 mod hearing;
@@ -27,6 +28,7 @@ use monotonic::Instant;
 use vrrp::{MacAddress, RouterEvent};
 
 use self::announcing::Announcing;
+pub use self::asking::Solicitation;
 use self::group::Groups;
 use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
 use self::inheriting::Inheritance;
@@ -78,6 +80,13 @@ pub enum RoutersInput<'a> {
         /// What was announced.
         address: IpAddr,
     },
+    /// A neighbour answered this node's question, after [`RoutersOutput::Solicit`].
+    NeighbourAnswered {
+        /// Where.
+        segment: Segment,
+        /// Who.
+        address: IpAddr,
+    },
     /// Hand virtual routers over, with all that moves together with them, and stay away.
     Pass {
         /// Which.
@@ -108,6 +117,8 @@ pub enum RoutersOutput {
     Announce(Announcement),
     /// Announce this node's own address.
     Introduce(Announcement),
+    /// Ask neighbours, and tell of any answer with [`RoutersInput::NeighbourAnswered`].
+    Solicit(Solicitation),
     /// [`Routers::roles`] has changed.
     RolesChanged,
     /// Tell the operator.
@@ -213,6 +224,8 @@ enum Timer {
     Start(RouterName),
     /// The moment at which something was seen of a track for long enough.
     Track(TrackName),
+    /// The moment at which neighbours are asked again.
+    Question,
 }
 
 impl Routers {
@@ -257,11 +270,12 @@ impl Routers {
         self.members.values().map(Member::segment).collect()
     }
 
-    /// Returns where it is to be heard whether somebody else announces addresses: those of a virtual router that hands
-    /// over.
-    pub fn succession_segments(&self) -> BTreeSet<Segment> {
+    /// Returns where it is to be heard what neighbours announce and answer: where a virtual router hands over and waits for
+    /// its successor, and where one has heard nobody yet.
+    pub fn neighbour_segments(&self) -> BTreeSet<Segment> {
         let leaving = self.members.values().filter(|member| member.is_leaving());
-        leaving.flat_map(Member::announced_segments).collect()
+        let unproven = self.members.values().filter(|member| member.awaits_proof_of_hearing());
+        leaving.flat_map(Member::announced_segments).chain(unproven.map(Member::segment)).collect()
     }
 
     /// Returns what an operator sees of the virtual routers.
@@ -304,6 +318,9 @@ impl Routers {
             RoutersInput::AddressAnnounced { interface, address } => {
                 self.hear_announcement(&interface, address, now, &mut outputs);
             }
+            RoutersInput::NeighbourAnswered { segment, address } => {
+                self.neighbour_answered(&segment, address, now, &mut outputs);
+            }
             RoutersInput::Pass { routers, until } => self.pass(&routers, until, now, &mut outputs),
             RoutersInput::Return { routers } => self.come_back(&routers, now, &mut outputs),
             RoutersInput::Prepared { router } => self.prepared(&router, now, &mut outputs),
@@ -334,6 +351,7 @@ impl Routers {
                 Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
                 Timer::Start(name) => self.evaluate(&name, now, outputs),
                 Timer::Track(name) => self.fire_track(&name, now, outputs),
+                Timer::Question => self.ask_neighbours(now, outputs),
             }
         }
         // A role that was given up just now is announced no more.

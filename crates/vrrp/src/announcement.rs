@@ -4,30 +4,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use pnet::packet::Packet;
-use pnet::packet::arp::{ArpHardwareTypes, ArpOperations, ArpPacket, MutableArpPacket};
-use pnet::packet::ethernet::{EtherTypes, MutableEthernetPacket};
+use pnet::packet::arp::ArpPacket;
 use pnet::packet::icmpv6::ndp::{
-    MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvert, NeighborAdvertFlags,
-    NeighborAdvertPacket,
+    MutableNeighborAdvertPacket, NdpOptionTypes, NeighborAdvert, NeighborAdvertFlags, NeighborAdvertPacket,
 };
-use pnet::packet::icmpv6::{self, Icmpv6Code, Icmpv6Packet, Icmpv6Types};
-use pnet::packet::ip::IpNextHeaderProtocols;
-use pnet::packet::ipv6::MutableIpv6Packet;
-use pnet::util::MacAddr;
+use pnet::packet::icmpv6::{Icmpv6Code, Icmpv6Types};
 
 use crate::identity::{Family, MacAddress};
+use crate::neighbour_frame::{
+    NEIGHBOUR_DISCOVERY_OCTETS, arp_request, link_layer_option, neighbour_discovery,
+};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
-const ALL_NODES_MAC: MacAddr = MacAddr(0x33, 0x33, 0x00, 0x00, 0x00, 0x01);
-const NDP_HOP_LIMIT: u8 = 255;
-/// A target link-layer address option counts its length in units of 8 octets.
-const LINK_LAYER_OPTION_UNITS: u8 = 1;
-
-const ETHERNET_OCTETS: usize = 14;
-const ARP_OCTETS: usize = 28;
-const IPV6_OCTETS: usize = 40;
-const NEIGHBOUR_ADVERTISEMENT_OCTETS: usize = 24 + 8;
 
 /// Returns the whole Ethernet frame that tells every neighbour that `address` is at `mac`.
 pub fn frame(address: IpAddr, mac: MacAddress) -> Vec<u8> {
@@ -53,77 +41,36 @@ pub fn announced(family: Family, packet: &[u8]) -> Option<IpAddr> {
 /// An ARP request of the address for itself, broadcast; switches and hosts relearn from requests and replies alike, and
 /// some ignore replies that nobody asked for. [RFC 5227, section 3](https://www.rfc-editor.org/rfc/rfc5227#section-3)
 fn gratuitous_arp(address: Ipv4Addr, mac: MacAddress) -> Vec<u8> {
-    let mut frame = ethernet(MacAddr::broadcast(), mac, ARP_OCTETS);
-    frame_header(&mut frame).set_ethertype(EtherTypes::Arp);
-    let mut arp = MutableArpPacket::new(&mut frame[ETHERNET_OCTETS..]).expect("the frame was made for it");
-    arp.set_hardware_type(ArpHardwareTypes::Ethernet);
-    arp.set_protocol_type(EtherTypes::Ipv4);
-    arp.set_hw_addr_len(6);
-    arp.set_proto_addr_len(4);
-    arp.set_operation(ArpOperations::Request);
-    arp.set_sender_hw_addr(pnet_mac(mac));
-    arp.set_sender_proto_addr(address);
-    arp.set_target_hw_addr(MacAddr::zero());
-    arp.set_target_proto_addr(address);
-    frame
+    arp_request(address, mac, address)
 }
 
 /// Override set, so that neighbours replace what they know; Router set, since a virtual router is one.
 /// [RFC 4861, section 7.2.6](https://www.rfc-editor.org/rfc/rfc4861#section-7.2.6)
 fn unsolicited_neighbour_advertisement(address: Ipv6Addr, mac: MacAddress) -> Vec<u8> {
-    let mut frame = ethernet(ALL_NODES_MAC, mac, IPV6_OCTETS + NEIGHBOUR_ADVERTISEMENT_OCTETS);
-    frame_header(&mut frame).set_ethertype(EtherTypes::Ipv6);
-    let (header, message) = frame[ETHERNET_OCTETS..].split_at_mut(IPV6_OCTETS);
-    let mut ip = MutableIpv6Packet::new(header).expect("the frame was made for it");
-    ip.set_version(6);
-    ip.set_payload_length(u16::try_from(message.len()).expect("a neighbour advertisement has 32 octets"));
-    ip.set_next_header(IpNextHeaderProtocols::Icmpv6);
-    ip.set_hop_limit(NDP_HOP_LIMIT);
-    ip.set_source(address);
-    ip.set_destination(ALL_NODES);
-
-    let mut advertisement = MutableNeighborAdvertPacket::new(message).expect("the frame was made for it");
-    advertisement.populate(&NeighborAdvert {
+    let advertisement = NeighborAdvert {
         icmpv6_type: Icmpv6Types::NeighborAdvert,
         icmpv6_code: Icmpv6Code::new(0),
         checksum: 0,
         flags: NeighborAdvertFlags::Override | NeighborAdvertFlags::Router,
         reserved: 0,
         target_addr: address,
-        options: vec![NdpOption {
-            option_type: NdpOptionTypes::TargetLLAddr,
-            length: LINK_LAYER_OPTION_UNITS,
-            data: mac.0.to_vec(),
-        }],
+        options: vec![link_layer_option(NdpOptionTypes::TargetLLAddr, mac)],
         payload: Vec::new(),
-    });
-    let whole =
-        Icmpv6Packet::new(advertisement.packet()).expect("a neighbour advertisement is an ICMPv6 message");
-    let checksum = icmpv6::checksum(&whole, &address, &ALL_NODES);
-    advertisement.set_checksum(checksum);
-    frame
-}
-
-fn ethernet(destination: MacAddr, source: MacAddress, payload_octets: usize) -> Vec<u8> {
-    let mut frame = vec![0; ETHERNET_OCTETS + payload_octets];
-    let mut header = frame_header(&mut frame);
-    header.set_destination(destination);
-    header.set_source(pnet_mac(source));
-    frame
-}
-
-fn frame_header(frame: &mut [u8]) -> MutableEthernetPacket<'_> {
-    MutableEthernetPacket::new(frame).expect("every frame here has a header")
-}
-
-fn pnet_mac(mac: MacAddress) -> MacAddr {
-    MacAddr::from(mac.0)
+    };
+    let mut message = [0; NEIGHBOUR_DISCOVERY_OCTETS];
+    MutableNeighborAdvertPacket::new(&mut message)
+        .expect("the message was made for it")
+        .populate(&advertisement);
+    neighbour_discovery(mac, address, ALL_NODES, &message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pnet::packet::icmpv6::{self, Icmpv6Packet};
 
+    const ETHERNET_OCTETS: usize = 14;
+    const IPV6_OCTETS: usize = 40;
     const MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 0x0B]);
 
     #[test]

@@ -8,7 +8,8 @@
 //! 4. comes back with [`RouterEvent::Deadline`] when [`VirtualRouter::next_deadline`] has come.
 //!
 //! [`Advertisement`] turns bytes into what was said and back; [`announcement`] builds the gratuitous ARP and
-//! unsolicited neighbour advertisement frames that move a virtual address to this machine.
+//! unsolicited neighbour advertisement frames that move a virtual address to this machine, [`solicitation`] the questions
+//! that tell whether this machine can hear.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +19,9 @@ mod authentication;
 mod cause;
 pub mod frame;
 mod identity;
+mod neighbour_frame;
 mod router;
+pub mod solicitation;
 mod timing;
 
 pub use advertisement::{

@@ -115,8 +115,17 @@ pub struct VirtualRouter {
     state: State,
     /// What the Backup last heard from an Active, for the cause of a take-over.
     last_heard: LastHeard,
+    hearing: Hearing,
     /// Since when the Backup has heard nobody but Actives of lower priority that it may preempt.
     lower_since: Option<Instant>,
+}
+
+/// Whether a Backup that must not preempt may take silence for the absence of an Active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    /// It has heard nobody since it came up, and may be deaf.
+    Unproven,
+    Proven,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +138,13 @@ enum LastHeard {
 impl VirtualRouter {
     /// Returns a virtual router that takes no part yet.
     pub fn new(parameters: Parameters) -> Self {
-        Self { parameters, state: State::Initialize, last_heard: LastHeard::Nothing, lower_since: None }
+        Self {
+            parameters,
+            state: State::Initialize,
+            last_heard: LastHeard::Nothing,
+            hearing: Hearing::Proven,
+            lower_since: None,
+        }
     }
 
     /// Returns what it is configured with.
@@ -160,6 +175,15 @@ impl VirtualRouter {
         match self.state {
             State::Active { advertise_at } => Some(advertise_at + 2 * self.parameters.interval.duration()),
             State::Initialize | State::Backup { .. } | State::Leaving { .. } => None,
+        }
+    }
+
+    /// Tells whether it holds back until somebody proves to it that it can hear.
+    pub fn awaits_proof_of_hearing(&self) -> bool {
+        match (self.state, self.hearing) {
+            (State::Backup { .. }, Hearing::Unproven) => true,
+            (State::Backup { .. }, Hearing::Proven)
+            | (State::Initialize | State::Active { .. } | State::Leaving { .. }, _) => false,
         }
     }
 
@@ -197,6 +221,7 @@ impl VirtualRouter {
                 | RouterEvent::HandOver { .. }
                 | RouterEvent::GroupReleased { .. }
                 | RouterEvent::AddressesAnnounced
+                | RouterEvent::NeighbourAnswered
                 | RouterEvent::Deadline
                 | RouterEvent::Heard { .. },
             ) => Vec::new(),
@@ -216,10 +241,18 @@ impl VirtualRouter {
                 self.hear_release(learned, learned.min(interval), active_down_at, now);
                 Vec::new()
             }
+            // An Active would be heard from now on, within the time that it takes to miss it.
+            (State::Backup { learned, active_down_at }, RouterEvent::NeighbourAnswered)
+                if self.awaits_proof_of_hearing() =>
+            {
+                self.watch_until(active_down_at, learned, now);
+                Vec::new()
+            }
             (
                 State::Backup { .. },
                 RouterEvent::Startup
                 | RouterEvent::Resume
+                | RouterEvent::NeighbourAnswered
                 | RouterEvent::Release
                 | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
                 | RouterEvent::AddressesAnnounced
@@ -246,47 +279,12 @@ impl VirtualRouter {
                 | RouterEvent::Resume
                 | RouterEvent::GroupReleased { .. }
                 | RouterEvent::AddressesAnnounced
+                | RouterEvent::NeighbourAnswered
                 | RouterEvent::Deadline,
             ) => Vec::new(),
 
             // Ours: the role is released, the addresses are still held.
-            (State::Leaving { .. }, RouterEvent::Shutdown) => self.become_initialize(),
-            (State::Leaving { then, .. }, RouterEvent::Release) => self.end_leaving(then, now),
-            // Who is to end does, even if it was to go on as a Backup before.
-            (State::Leaving { stage, .. }, RouterEvent::HandOver { then: AfterLeaving::Initialize, .. }) => {
-                self.state = State::Leaving { stage, then: AfterLeaving::Initialize };
-                Vec::new()
-            }
-            (
-                State::Leaving { stage: HandOverStage::Offered { .. }, then },
-                RouterEvent::Heard { advertisement, from },
-            ) if advertisement.priority != Priority::RELEASE => {
-                let stage = HandOverStage::Claimed { by: from, served_at: now + self.succession_time() };
-                self.state = State::Leaving { stage, then };
-                Vec::new()
-            }
-            (
-                State::Leaving { stage: HandOverStage::Claimed { by, .. }, then },
-                RouterEvent::AddressesAnnounced,
-            ) => self.be_succeeded(by, then, now),
-            (
-                State::Leaving { stage: HandOverStage::Claimed { by, served_at }, then },
-                RouterEvent::Deadline,
-            ) if served_at <= now => self.be_succeeded(by, then, now),
-            (
-                State::Leaving { stage: HandOverStage::Offered { give_up_at }, then },
-                RouterEvent::Deadline,
-            ) if give_up_at <= now => self.find_nobody(then, now),
-            (
-                State::Leaving { .. },
-                RouterEvent::Startup
-                | RouterEvent::Resume
-                | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
-                | RouterEvent::GroupReleased { .. }
-                | RouterEvent::AddressesAnnounced
-                | RouterEvent::Heard { .. }
-                | RouterEvent::Deadline,
-            ) => Vec::new(),
+            (State::Leaving { stage, then }, event) => self.handle_leaving(stage, then, event, now),
         }
     }
 
@@ -362,7 +360,11 @@ impl VirtualRouter {
         let actions = self.become_backup(BecomeBackupCause::Started, now);
         match (&mut self.state, self.parameters.preemption) {
             (State::Backup { active_down_at, .. }, Preemption::Refused) => {
-                *active_down_at = (*active_down_at).max(now + self.parameters.restraint.unheard);
+                let unheard_at = now + self.parameters.restraint.unheard;
+                if *active_down_at < unheard_at {
+                    *active_down_at = unheard_at;
+                    self.hearing = Hearing::Unproven;
+                }
             }
             (
                 State::Initialize | State::Backup { .. } | State::Active { .. } | State::Leaving { .. },
@@ -382,7 +384,16 @@ impl VirtualRouter {
         let active_down_at = now + learned.active_down(self.parameters.version, self.parameters.priority);
         self.state = State::Backup { learned, active_down_at };
         self.last_heard = LastHeard::Nothing;
+        self.hearing = Hearing::Proven;
         self.lower_since = None;
+    }
+
+    /// Does so, but for no longer than it would have waited anyway.
+    fn watch_until(&mut self, limit: Instant, learned: Centiseconds, now: Instant) {
+        self.watch(learned, now);
+        if let State::Backup { active_down_at, .. } = &mut self.state {
+            *active_down_at = limit.min(*active_down_at);
+        }
     }
 
     fn hear_as_backup(
@@ -423,6 +434,7 @@ impl VirtualRouter {
             if self.last_heard == LastHeard::Release { active_down_at.min(claim_at) } else { claim_at };
         self.state = State::Backup { learned, active_down_at };
         self.last_heard = LastHeard::Release;
+        self.hearing = Hearing::Proven;
     }
 
     fn hear_as_active(

@@ -80,6 +80,7 @@ pub fn only_an_active_speaks(
                 );
             }
             Output::Introduce(_)
+            | Output::Solicit(_)
             | Output::Reconcile
             | Output::Probe(_)
             | Output::Prepare { .. }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use node::Output;
 use node::pools::{Outcome, ProbeRequest};
-use node::routers::{Announcement, Transmission};
+use node::routers::{Announcement, Solicitation, Transmission};
 use vrrp::Family;
 
-use super::{Event, Life, Packet, World};
+use super::{Event, Life, Packet, Sign, World};
 use crate::invariants::{self, Broken};
 use crate::machine::{Daemon, Machine};
 use crate::network::Fate;
@@ -34,6 +34,7 @@ impl World {
                     let address = introduced.address.address;
                     self.trace.note(Detail::Everything, node, self.now, || format!("is at {address}"));
                 }
+                Output::Solicit(solicitation) => self.solicit(node, &solicitation),
                 Output::Reconcile => self.wake_kernel(node),
                 Output::Probe(request) => self.ask(node, &request),
                 Output::Report(report) => self.tell(node, &report)?,
@@ -134,9 +135,36 @@ impl World {
             match self.network.carry(segment, node, to, &mut self.dice, self.now) {
                 Fate::Lost => {}
                 Fate::Once(at) | Fate::Twice(at, _) => {
-                    self.queue.put(at, Event::AnnouncementArrival { to, segment, address: address.address });
+                    let sign = Sign::Announced(address.address);
+                    self.queue.put(at, Event::SignArrival { to, segment, sign });
                 }
             }
+        }
+    }
+
+    /// Machines answer whether a daemon runs on them or not.
+    fn solicit(&mut self, node: NodeIndex, solicitation: &Solicitation) {
+        let segment = segment_of(&solicitation.interface);
+        let nodes: Vec<_> = self.referee.scene.site.node_indices().filter(|other| *other != node).collect();
+        for address in &solicitation.peers {
+            self.trace.note(Detail::Everything, node, self.now, || format!("asks for {address}"));
+            let is_there = |other: &NodeIndex| {
+                unicast_address(*other, segment, Family::of(*address)) == *address
+                    && self.referee.scene.carrier(*other, segment) == Carrier::Up
+            };
+            let Some(other) = nodes.iter().copied().find(is_there) else { continue };
+            let (Fate::Once(asked) | Fate::Twice(asked, _)) =
+                self.network.carry(segment, node, other, &mut self.dice, self.now)
+            else {
+                continue;
+            };
+            let (Fate::Once(at) | Fate::Twice(at, _)) =
+                self.network.carry(segment, other, node, &mut self.dice, asked)
+            else {
+                continue;
+            };
+            let sign = Sign::Answered(*address);
+            self.queue.put(at, Event::SignArrival { to: node, segment, sign });
         }
     }
 

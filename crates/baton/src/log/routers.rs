@@ -57,6 +57,10 @@ pub(super) fn router_recovered(router: &RouterName) {
     info!(event = "router_recovered", virtual_router = %router, "{router} can take part again");
 }
 
+pub(super) fn neighbour_answered(router: &RouterName, peer: IpAddr) {
+    info!(event = "neighbour_answered", virtual_router = %router, peer = %peer, "{peer} answered: this node can hear, and claims {router} when it has missed an Active from now on");
+}
+
 pub(super) fn dual_active(router: &RouterName, by: IpAddr, priority: Priority) {
     warn!(event = "dual_active", virtual_router = %router, peer = %by, priority = priority.get(), "{by} is Active for {router} too, with priority {priority}; it has to yield");
 }

@@ -194,6 +194,10 @@ impl Member {
         self.machine().map(VirtualRouter::state)
     }
 
+    pub(super) fn awaits_proof_of_hearing(&self) -> bool {
+        self.machine().is_some_and(VirtualRouter::awaits_proof_of_hearing)
+    }
+
     pub(super) fn is_active(&self) -> bool {
         matches!(self.state(), Some(State::Active { .. }))
     }
@@ -254,7 +258,7 @@ impl Member {
         RouterStatus {
             state,
             since: self.since,
-            reason: self.reason.clone(),
+            reason: self.reason(),
             priority: self.priority(),
             interface: self.config.interface.clone(),
             vrid: self.config.vrid,
@@ -268,6 +272,14 @@ impl Member {
             hand_over: self.hand_over,
             rival: self.rival,
         }
+    }
+
+    fn reason(&self) -> String {
+        let reason = &self.reason;
+        if self.awaits_proof_of_hearing() {
+            return format!("{reason} and heard nobody yet: it asks its neighbours");
+        }
+        reason.clone()
     }
 
     /// Returns its priority and how that comes about.

@@ -239,6 +239,9 @@ impl Routers {
                 RouterAction::Resumed => self.roles_age = RolesAge::Stale,
                 RouterAction::BecameBackup(cause) => {
                     (member.since, member.reason) = (now, cause.to_string());
+                    if member.awaits_proof_of_hearing() {
+                        self.timers.set(Timer::Question, Some(now));
+                    }
                     yields |= match cause {
                         BecomeBackupCause::Outranked { .. } | BecomeBackupCause::Overslept { .. } => true,
                         BecomeBackupCause::Started | BecomeBackupCause::Released => false,

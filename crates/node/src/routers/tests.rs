@@ -1,3 +1,4 @@
+mod asking;
 mod authentication;
 mod fighting;
 mod handing_over;
@@ -167,6 +168,7 @@ fn reports(outputs: &[RoutersOutput]) -> Vec<&Report> {
             RoutersOutput::Send(_)
             | RoutersOutput::Announce(_)
             | RoutersOutput::Introduce(_)
+            | RoutersOutput::Solicit(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Prepare { .. }
             | RoutersOutput::Exit => None,
@@ -184,6 +186,7 @@ fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
             RoutersOutput::Report(_)
             | RoutersOutput::Announce(_)
             | RoutersOutput::Introduce(_)
+            | RoutersOutput::Solicit(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Prepare { .. }
             | RoutersOutput::Exit => None,
@@ -216,6 +219,7 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_ac
             RoutersOutput::Announce(announcement) => Some(announcement.count),
             RoutersOutput::Send(_)
             | RoutersOutput::Introduce(_)
+            | RoutersOutput::Solicit(_)
             | RoutersOutput::Report(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Prepare { .. }

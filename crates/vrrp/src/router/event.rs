@@ -35,6 +35,8 @@ pub enum RouterEvent<'a> {
     },
     /// Somebody else announced its addresses to the neighbours.
     AddressesAnnounced,
+    /// Somebody on its segment answered a question of this node, which so can hear.
+    NeighbourAnswered,
     /// [`VirtualRouter::next_deadline`] has come, perhaps long ago.
     Deadline,
     /// It heard an advertisement that passed every check of

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monotonic::Instant;
 
-use super::{Parameters, RouterAction, State, Statement, VirtualRouter};
+use super::{Parameters, RouterAction, RouterEvent, State, Statement, VirtualRouter};
 use crate::cause::{BecomeActiveCause, BecomeBackupCause};
 use crate::identity::{Priority, Version};
 use crate::timing::Centiseconds;
@@ -73,6 +73,52 @@ impl VirtualRouter {
             Version::V3 => {
                 vec![Statement { interval, ..self.claim() }, Statement { interval, ..self.release() }]
             }
+        }
+    }
+
+    /// Takes one event while the role is released and the addresses are still held.
+    pub(super) fn handle_leaving(
+        &mut self,
+        stage: HandOverStage,
+        then: AfterLeaving,
+        event: RouterEvent<'_>,
+        now: Instant,
+    ) -> Vec<RouterAction> {
+        match (stage, event) {
+            (_, RouterEvent::Shutdown) => self.become_initialize(),
+            (_, RouterEvent::Release) => self.end_leaving(then, now),
+            // Who is to end does, even if it was to go on as a Backup before.
+            (stage, RouterEvent::HandOver { then: AfterLeaving::Initialize, .. }) => {
+                self.state = State::Leaving { stage, then: AfterLeaving::Initialize };
+                Vec::new()
+            }
+            (HandOverStage::Offered { .. }, RouterEvent::Heard { advertisement, from })
+                if advertisement.priority != Priority::RELEASE =>
+            {
+                let stage = HandOverStage::Claimed { by: from, served_at: now + self.succession_time() };
+                self.state = State::Leaving { stage, then };
+                Vec::new()
+            }
+            (HandOverStage::Claimed { by, .. }, RouterEvent::AddressesAnnounced) => {
+                self.be_succeeded(by, then, now)
+            }
+            (HandOverStage::Claimed { by, served_at }, RouterEvent::Deadline) if served_at <= now => {
+                self.be_succeeded(by, then, now)
+            }
+            (HandOverStage::Offered { give_up_at }, RouterEvent::Deadline) if give_up_at <= now => {
+                self.find_nobody(then, now)
+            }
+            (
+                HandOverStage::Offered { .. } | HandOverStage::Claimed { .. },
+                RouterEvent::Startup
+                | RouterEvent::Resume
+                | RouterEvent::HandOver { then: AfterLeaving::Backup, .. }
+                | RouterEvent::GroupReleased { .. }
+                | RouterEvent::AddressesAnnounced
+                | RouterEvent::NeighbourAnswered
+                | RouterEvent::Heard { .. }
+                | RouterEvent::Deadline,
+            ) => Vec::new(),
         }
     }
 

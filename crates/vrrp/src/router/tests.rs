@@ -470,6 +470,31 @@ fn whoever_was_heard_proves_that_a_node_can_hear() {
 }
 
 #[test]
+fn an_answered_question_proves_it_too_and_an_active_may_still_be_heard() {
+    let wait = Centiseconds::DEFAULT.active_down(Version::V3, Priority::DEFAULT);
+    for (answered, claims) in [(1_000, after(1_000) + wait), (29_000, after(30_000))] {
+        let mut router = restrained(Preemption::Refused, 30, 0);
+        starts(&mut router);
+        assert!(router.awaits_proof_of_hearing());
+        assert_eq!(router.handle(RouterEvent::NeighbourAnswered, after(answered)), []);
+        assert!(!router.awaits_proof_of_hearing());
+        assert_eq!(router.next_deadline(), Some(claims), "answered after {answered} ms");
+        let _ = router.handle(RouterEvent::NeighbourAnswered, after(answered + 100));
+        assert_eq!(router.next_deadline(), Some(claims), "a second answer proves nothing more");
+    }
+}
+
+#[test]
+fn whoever_preempts_waits_for_no_proof_and_none_moves_its_timer() {
+    let mut router = restrained(Preemption::Allowed, 30, 0);
+    starts(&mut router);
+    assert!(!router.awaits_proof_of_hearing());
+    let deadline = router.next_deadline();
+    let _ = router.handle(RouterEvent::NeighbourAnswered, after(1_000));
+    assert_eq!(router.next_deadline(), deadline);
+}
+
+#[test]
 fn an_active_of_lower_priority_is_preempted_after_the_delay_and_a_dead_one_succeeded_at_once() {
     let mut router = restrained(Preemption::Allowed, 0, 10);
     starts(&mut router);

@@ -13,6 +13,7 @@ fn introductions(outputs: &[RoutersOutput]) -> Vec<(IpAddr, Vec<u8>)> {
         RoutersOutput::Introduce(introduced) => Some((introduced.address.address, introduced.frame.clone())),
         RoutersOutput::Send(_)
         | RoutersOutput::Announce(_)
+        | RoutersOutput::Solicit(_)
         | RoutersOutput::RolesChanged
         | RoutersOutput::Report(_)
         | RoutersOutput::Prepare { .. }
@@ -61,6 +62,7 @@ fn an_active_announces_its_addresses_anew_with_another_hardware_address() {
             RoutersOutput::Announce(Announcement { frame, count, .. }) => Some((frame.clone(), *count)),
             RoutersOutput::Send(_)
             | RoutersOutput::Introduce(_)
+            | RoutersOutput::Solicit(_)
             | RoutersOutput::RolesChanged
             | RoutersOutput::Report(_)
             | RoutersOutput::Prepare { .. }

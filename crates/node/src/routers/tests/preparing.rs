@@ -31,6 +31,7 @@ fn asked(outputs: &[RoutersOutput]) -> Vec<(&str, Instant)> {
         RoutersOutput::Send(_)
         | RoutersOutput::Announce(_)
         | RoutersOutput::Introduce(_)
+        | RoutersOutput::Solicit(_)
         | RoutersOutput::RolesChanged
         | RoutersOutput::Report(_)
         | RoutersOutput::Exit => None,

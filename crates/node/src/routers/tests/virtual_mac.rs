@@ -8,6 +8,7 @@ fn macs(outputs: &[RoutersOutput]) -> Vec<Option<MacAddress>> {
         RoutersOutput::Send(transmission) => Some(transmission.mac),
         RoutersOutput::Announce(_)
         | RoutersOutput::Introduce(_)
+        | RoutersOutput::Solicit(_)
         | RoutersOutput::Report(_)
         | RoutersOutput::RolesChanged
         | RoutersOutput::Prepare { .. }

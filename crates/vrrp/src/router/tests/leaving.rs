@@ -29,7 +29,7 @@ fn hand_over(then: AfterLeaving) -> Happening {
 fn every_event_of_a_hand_over_does_what_keeps_the_addresses_served() {
     use AfterLeaving::{Backup, Initialize};
     use Happening::{Heard, Plain};
-    use RouterEvent::{AddressesAnnounced, Deadline, Release, Resume, Shutdown, Startup};
+    use RouterEvent::{AddressesAnnounced, Deadline, NeighbourAnswered, Release, Resume, Shutdown, Startup};
 
     let active_anew = State::Active { advertise_at: after(1000) };
     let as_backup = backup_anew(Centiseconds::DEFAULT);
@@ -52,6 +52,11 @@ fn every_event_of_a_hand_over_does_what_keeps_the_addresses_served() {
     hold(vec![
         row("out, hand over", p(), INITIALIZE, hand_over(Initialize), INITIALIZE, silent),
         row("out, addresses announced", p(), INITIALIZE, Plain(AddressesAnnounced), INITIALIZE, silent),
+        row("out, answered", p(), INITIALIZE, Plain(NeighbourAnswered), INITIALIZE, silent),
+        row("backup, answered", p(), BACKUP, Plain(NeighbourAnswered), BACKUP, silent),
+        row("active, answered", p(), ACTIVE, Plain(NeighbourAnswered), ACTIVE, silent),
+        row("offered, answered", p(), offered(Backup), Plain(NeighbourAnswered), offered(Backup), silent),
+        row("claimed, answered", p(), in_50_ms, Plain(NeighbourAnswered), in_50_ms, silent),
         row("out, group released", p(), INITIALIZE, released(), INITIALIZE, silent),
         row("backup, end", p(), BACKUP, hand_over(Initialize), INITIALIZE, &[ends]),
         row("backup, hand over", p(), BACKUP, hand_over(Backup), BACKUP, silent),

@@ -1,0 +1,78 @@
+//! Asking the neighbours, to learn whether this node can hear: one that must not preempt takes silence for the absence of an
+//! Active only then.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use monotonic::Instant;
+use vrrp::{Family, MacAddress, RouterEvent};
+
+use super::member::{Member, Standing};
+use super::{Routers, RoutersOutput, Segment, Timer};
+use crate::name::InterfaceName;
+use crate::report::Report;
+
+/// How often a node asks that was not answered yet.
+const QUESTION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Neighbours to ask for their hardware addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Solicitation {
+    /// Where.
+    pub interface: InterfaceName,
+    /// The number of that interface.
+    pub link: u32,
+    /// Who asks.
+    pub source: IpAddr,
+    /// The hardware address of who asks.
+    pub mac: MacAddress,
+    /// The other nodes' addresses of the same family; whoever asks adds the gateway, which it knows.
+    pub peers: BTreeSet<IpAddr>,
+}
+
+impl Routers {
+    /// Asks for every virtual router that has heard nobody yet, and again later.
+    pub(super) fn ask_neighbours(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        let mut is_awaited = false;
+        for member in self.members.values().filter(|member| member.awaits_proof_of_hearing()) {
+            is_awaited = true;
+            let solicitation = self.solicitation(member).map(RoutersOutput::Solicit);
+            // One is enough for all virtual routers that advertise from there.
+            outputs.extend(solicitation.filter(|solicitation| !outputs.contains(solicitation)));
+        }
+        self.timers.set(Timer::Question, is_awaited.then_some(now + QUESTION_INTERVAL));
+    }
+
+    fn solicitation(&self, member: &Member) -> Option<Solicitation> {
+        let Standing::Running(machine) = &member.standing else { return None };
+        let (interface, source) = (&member.config.interface, machine.parameters().source);
+        let link = self.links.get(interface)?;
+        let peers = self.config.peers.values().flatten().copied();
+        Some(Solicitation {
+            interface: interface.clone(),
+            link: link.index,
+            source,
+            mac: link.mac?,
+            peers: peers.filter(|peer| Family::of(*peer) == Family::of(source)).collect(),
+        })
+    }
+
+    /// Takes it that this node hears what is sent on a segment.
+    pub(super) fn neighbour_answered(
+        &mut self,
+        segment: &Segment,
+        address: IpAddr,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let members = self.members.iter();
+        let waiting =
+            members.filter(|(_, member)| member.awaits_proof_of_hearing() && member.segment() == *segment);
+        let waiting: Vec<_> = waiting.map(|(name, _)| name.clone()).collect();
+        for router in waiting {
+            self.step(&router, RouterEvent::NeighbourAnswered, now, outputs);
+            outputs.push(RoutersOutput::Report(Report::NeighbourAnswered { router, address }));
+        }
+    }
+}
