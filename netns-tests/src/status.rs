@@ -95,6 +95,10 @@ pub struct RouterStatus {
     pub rules: Vec<String>,
     /// How often a route or rule was put back that somebody else had removed.
     pub routing_restored: u64,
+    /// Whether packets to its addresses are accepted.
+    pub accept: bool,
+    /// How often packets to an address were dropped again that somebody else had let through.
+    pub drops_restored: u64,
 }
 
 /// One sync group.

@@ -248,7 +248,7 @@ impl Kernel {
         }
         invariants::table_before_address(change, &self.held, wanted)?;
         self.held.apply(change);
-        Ok(())
+        invariants::what_is_not_accepted_is_dropped(change, &self.held, wanted)
     }
 
     fn tell_what_stands(&mut self, wanted: &Wanted, outcome: &mut Reconciliation) {

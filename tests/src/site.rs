@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::config::{
-    Announcements, Config, EngineConfig, Follow, InterfaceAddress, RealServer, Transport,
+    AcceptMode, Announcements, Config, EngineConfig, Follow, InterfaceAddress, RealServer, Transport,
     VirtualRouterConfig, VirtualServerConfig,
 };
 use node::link::LinkState;
@@ -306,6 +306,7 @@ impl Site {
             authentication: authentication(self.proof),
             addresses: self.virtual_addresses(node, router),
             unadvertised: self.gateway(router).into_iter().collect(),
+            accept: accept_mode(router, priority),
             device: None,
             routes: Vec::new(),
             rules: Vec::new(),
@@ -392,6 +393,11 @@ pub fn router_named(name: &RouterName) -> RouterIndex {
 pub fn router_of_vrid(vrid: u8) -> Option<RouterIndex> {
     let index = usize::from(vrid.checked_sub(FIRST_VRID)?);
     (index < ROUTER_LIMIT).then_some(RouterIndex(index))
+}
+
+/// Every other virtual router does not accept, so that both are found next to each other; an owner always does.
+fn accept_mode(RouterIndex(router): RouterIndex, priority: Priority) -> AcceptMode {
+    if router % 2 == 0 || priority == Priority::OWNER { AcceptMode::On } else { AcceptMode::Off }
 }
 
 /// The same key on every node.

@@ -99,7 +99,9 @@ pub fn told(report: &Report) -> String {
             format!("{router}: {from} has the interval {theirs:?}")
         }
         Report::AddressTaken { address } => format!("has {address}"),
-        Report::DeviceChanged { change } | Report::RoutingChanged { change } => change.to_string(),
+        Report::DeviceChanged { change }
+        | Report::RoutingChanged { change }
+        | Report::DropsChanged { change } => change.to_string(),
         Report::AddressLeft { address } => format!("has no longer {address}"),
         Report::Repaired { change } => format!("repaired: {change}"),
         Report::AddressFight { address, removals, lasting } => {

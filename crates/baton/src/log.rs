@@ -60,6 +60,7 @@ pub fn write(report: &Report) {
         Report::AddressLeft { address } => kernel::address_left(address),
         Report::DeviceChanged { change } => kernel::device_changed(change),
         Report::RoutingChanged { change } => kernel::routing_changed(change),
+        Report::DropsChanged { change } => kernel::drops_changed(change),
         Report::Repaired { change } => kernel::repaired(change),
         Report::AddressFight { address, removals, lasting } => {
             kernel::address_fight(address, *removals, *lasting);

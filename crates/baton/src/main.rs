@@ -110,6 +110,7 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
             cleaned.addresses.iter().for_each(|address| println!("removed address {address}"));
             cleaned.devices.iter().for_each(|device| println!("removed interface {device}"));
+            cleaned.drops.iter().for_each(|drop| println!("removed drop of packets to {drop}"));
             cleaned.rules.iter().for_each(|rule| println!("removed rule {rule}"));
             cleaned.routes.iter().for_each(|route| println!("removed route {route}"));
             cleaned.services.iter().for_each(|service| println!("removed service {service}"));

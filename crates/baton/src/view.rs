@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use monotonic::Instant;
+use node::config::AcceptMode;
 use node::name::NodeName;
 use node::reconciliation::IpvsAvailability;
 use node::status::{
@@ -54,6 +55,8 @@ pub struct RouterView {
     pub virtual_router_id: u8,
     pub sync_group: Option<String>,
     pub addresses: Vec<String>,
+    /// Whether packets to the addresses are accepted.
+    pub accept: bool,
     pub routes: Vec<String>,
     pub rules: Vec<String>,
     pub advertisements_sent: u64,
@@ -71,6 +74,8 @@ pub struct RouterView {
     /// Advertisements of another virtual router with its number.
     pub vrid_conflicts: u64,
     pub routing_restored: u64,
+    /// Times that packets to an address had been let through by somebody else and were dropped again.
+    pub drops_restored: u64,
     /// Set while it prefers other nodes after it was passed on.
     pub away: Option<AwayView>,
     /// The last planned hand-over.
@@ -231,6 +236,7 @@ impl RouterView {
             virtual_router_id: router.vrid.get(),
             sync_group: router.sync_group.as_ref().map(ToString::to_string),
             addresses: router.addresses.iter().map(ToString::to_string).collect(),
+            accept: router.accept == AcceptMode::On,
             routes: router.routes.iter().map(ToString::to_string).collect(),
             rules: router.rules.iter().map(ToString::to_string).collect(),
             advertisements_sent: router.counters.advertisements_sent,
@@ -243,6 +249,7 @@ impl RouterView {
             dual_active: router.counters.dual_active,
             vrid_conflicts: router.counters.vrid_conflicts,
             routing_restored: router.counters.routing_restored,
+            drops_restored: router.counters.drops_restored,
             away: router.away.map(|away| AwayView { until: away.until.map(|until| calendar.time(until)) }),
             hand_over: router.hand_over.map(|hand_over| HandOverView::new(hand_over, calendar)),
             rival: router.rival.map(|Rival { peer, priority, since, last_heard: _ }| RivalView {

@@ -40,6 +40,14 @@ pub(crate) enum AddressError {
     /// There is no such interface, now.
     #[error("There is no interface for {0}: the address is taken when the interface appears")]
     NoInterface(InterfaceAddress),
+    /// Packets to it could not be dropped.
+    #[error("Packets to {address} would be accepted, against `accept = false`: {reason}")]
+    Accepted {
+        /// The address.
+        address: InterfaceAddress,
+        /// Why they are not dropped.
+        reason: String,
+    },
     /// The process may not.
     #[error("Changing addresses needs CAP_NET_ADMIN: run as root or under the systemd unit")]
     NotPermitted,

@@ -4,7 +4,6 @@
 //! asked for never comes.
 
 mod attributes;
-mod batch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,19 +17,13 @@ use node::plan::ServiceChange;
 use thiserror::Error;
 use virtual_server::service::{Service, ServiceKey};
 
-use batch::{Batch, Envelope};
+use crate::netlink::{ANSWER_BYTES, Batch, Envelope, Header, HeaderKind, Progress};
 
 /// The most messages that one system call sends: 100 are 30 times as fast as one by one, 500 hardly faster or slower.
 pub(crate) const CHUNK_LIMIT: usize = 100;
 
 /// What the kernel queues of answers, in bytes: those of a chunk that is refused message by message.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
-
-/// The largest piece of an answer that the kernel sends, in bytes (`netlink_dump` in `net/netlink/af_netlink.c`).
-const ANSWER_BYTES: usize = 64 << 10;
-
-/// `struct nlmsghdr`: length, type, flags, sequence, port.
-const HEADER_OCTETS: usize = 16;
 
 /// Why the table can be neither read nor changed.
 #[derive(Debug, Error)]
@@ -159,7 +152,7 @@ impl Ipvs {
 
     fn envelope(&mut self, flags: NlmF) -> Envelope {
         self.sequence = self.sequence.wrapping_add(1);
-        Envelope { family: self.family, sequence: self.sequence, flags }
+        Envelope { kind: self.family, sequence: self.sequence, flags }
     }
 
     fn resolve(&mut self) -> Result<u16, IpvsError> {
@@ -191,7 +184,7 @@ impl Ipvs {
             Header { error: Some(libc::ENOENT | libc::EOPNOTSUPP), .. } => Err(IpvsError::Unavailable),
             Header { error: Some(error), .. } => Err(io::Error::from_raw_os_error(error).into()),
             Header { error: None, kind: HeaderKind::End, .. } => Ok(Progress::Done),
-            Header { error: None, kind: HeaderKind::Answer, .. } => {
+            Header { error: None, kind: HeaderKind::Answer | HeaderKind::Torn, .. } => {
                 each(payload);
                 Ok(Progress::More)
             }
@@ -232,46 +225,4 @@ fn outcome_of(error: i32, change: &ServiceChange) -> Result<Result<(), ChangeErr
             source: io::Error::from_raw_os_error(error),
         }),
     })
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    More,
-    Done,
-}
-
-/// What the header of an answer says, and the code of one that is an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
-    sequence: u32,
-    kind: HeaderKind,
-    error: Option<i32>,
-}
-
-/// What an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HeaderKind {
-    /// What was asked for.
-    Answer,
-    /// An acknowledgement, an error or the end of a dump.
-    End,
-}
-
-impl Header {
-    /// Splits the first message off: its header, its payload, the rest.
-    fn split(octets: &[u8]) -> Option<(Self, &[u8], &[u8])> {
-        let header = octets.first_chunk::<HEADER_OCTETS>()?;
-        let [l0, l1, l2, l3, k0, k1, _, _, s0, s1, s2, s3, ..] = *header;
-        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
-        let payload = octets.get(HEADER_OCTETS..length)?;
-        let rest = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
-        let code = || Some(i32::from_ne_bytes(*payload.first_chunk()?));
-        let (kind, error) = match i32::from(u16::from_ne_bytes([k0, k1])) {
-            libc::NLMSG_ERROR | libc::NLMSG_DONE => {
-                (HeaderKind::End, code().filter(|&code| code < 0).map(i32::wrapping_neg))
-            }
-            _ => (HeaderKind::Answer, None),
-        };
-        Some((Self { sequence: u32::from_ne_bytes([s0, s1, s2, s3]), kind, error }, payload, rest))
-    }
 }

@@ -1,8 +1,8 @@
-//! The only crate that touches the kernel: raw sockets, rtnetlink, IPVS.
+//! The only crate that touches the kernel: raw sockets, rtnetlink, IPVS, nftables.
 //!
 //! Each module is one thing the kernel offers. The engine's thread uses [`clock`], [`vrrp_socket`],
 //! [`packet_socket`], [`neighbour_socket`], [`gateway`] and [`scheduling`]; the [`reconciler`] has a thread of its own, where
-//! rtnetlink and IPVS may take their time.
+//! rtnetlink, IPVS and nftables may take their time.
 //!
 //! This is the only crate with `unsafe` in it: for many messages in one system call, and where the standard interfaces
 //! lack a safe way. Each block says why it is sound.
@@ -18,6 +18,8 @@ mod ipvs;
 mod link;
 mod messages;
 pub mod neighbour_socket;
+mod netlink;
+mod nftables;
 pub mod packet_socket;
 pub mod reconciler;
 mod record;

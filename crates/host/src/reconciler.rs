@@ -6,6 +6,7 @@
 mod addresses;
 mod connection;
 mod devices;
+mod drops;
 mod pace;
 mod refusals;
 mod routing;
@@ -21,6 +22,7 @@ use std::{fs, io, mem};
 use node::config::InterfaceAddress;
 use node::device::VirtualDevice;
 use node::host_state::Wanted;
+use node::input_drop::InputDrop;
 use node::link::LinkEvent;
 use node::plan::{Change, Step};
 use node::reconciliation::{Agreement, Reconciliation, Refusal};
@@ -107,6 +109,8 @@ pub struct Cleaned {
     pub addresses: Vec<InterfaceAddress>,
     /// The interfaces with virtual hardware addresses.
     pub devices: Vec<VirtualDevice>,
+    /// The addresses packets to which were dropped.
+    pub drops: Vec<InputDrop>,
     /// The virtual routes.
     pub routes: Vec<VirtualRoute>,
     /// The virtual rules.
@@ -180,7 +184,7 @@ impl Drop for Reconciler {
 }
 
 /// Removes every virtual address that is Baton's own from the kernel at once and tells which; then the routes and rules,
-/// and nothing else.
+/// the drops of packets to them, and nothing else.
 ///
 /// Has to be called inside a tokio runtime. The record is only read, so that a full disk is no hindrance.
 ///
@@ -203,6 +207,7 @@ pub async fn leave_addresses(record: &Path) -> Result<Vec<InterfaceAddress>, Rec
     for route in routes.iter().rev() {
         let _ = route::leave(&mut netlink, route).await;
     }
+    let _ = drops::leave_all();
     Ok(left)
 }
 
@@ -225,6 +230,11 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
             for change in outcome.devices {
                 if let Change::Device(Step::Leave, device) = change {
                     cleaned.devices.push(device);
+                }
+            }
+            for change in outcome.dropped {
+                if let Change::Drop(Step::Leave, drop) = change {
+                    cleaned.drops.push(drop);
                 }
             }
             for change in outcome.rerouted {

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use crate::{Error, Result, command};
 
-/// What the lab itself needs: `ip`, `tc`, `ping`, `tcpdump`, `tshark`, `ipvsadm`.
-pub const LAB: &[&str] = &["iproute2", "ipvsadm", "iputils-ping", "tcpdump", "tshark"];
+/// What the lab itself needs: `ip`, `tc`, `ping`, `nft`, `tcpdump`, `tshark`, `ipvsadm`.
+pub const LAB: &[&str] = &["iproute2", "ipvsadm", "iputils-ping", "nftables", "tcpdump", "tshark"];
 
 /// A program that Debian's installation scripts ask before they start a daemon.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

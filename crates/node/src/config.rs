@@ -18,6 +18,7 @@ pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, Re
 pub use self::hook::{HookAction, HookConfig, Occasion, UrlError, WebhookUrl};
 pub use crate::address::{InterfaceAddress, Scope};
 use crate::device::VirtualDevice;
+pub use crate::input_drop::AcceptMode;
 use crate::name::{GroupName, HookName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
 use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::TrackConfig;
@@ -81,6 +82,8 @@ pub struct VirtualRouterConfig {
     pub addresses: Vec<InterfaceAddress>,
     /// The addresses that move along without being advertised: on other interfaces or of the other family.
     pub unadvertised: Vec<InterfaceAddress>,
+    /// Whether packets to all of these are accepted; always on where this node owns them.
+    pub accept: AcceptMode,
     /// The interface that holds the addresses of [`Self::interface`] under the virtual router's own hardware address.
     pub device: Option<VirtualDevice>,
     /// The routes that move along.

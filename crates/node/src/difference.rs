@@ -12,7 +12,8 @@ use virtual_server::service::{Persistence, ServiceFlag, ServiceKey};
 use vrrp::{ChecksumStyle, Preemption};
 
 use crate::config::{
-    Config, EngineConfig, Follow, Memory, RealServer, Transport, VirtualRouterConfig, VirtualServerConfig,
+    AcceptMode, Config, EngineConfig, Follow, Memory, RealServer, Transport, VirtualRouterConfig,
+    VirtualServerConfig,
 };
 
 /// Returns a line for each thing that differs, like `virtual_router web: priority 150 -> 120`, by the keys of the
@@ -182,6 +183,7 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         authentication,
         addresses,
         unadvertised,
+        accept,
         device,
         routes,
         rules,
@@ -225,6 +227,7 @@ fn router(subject: &str, old: &VirtualRouterConfig, new: &VirtualRouterConfig) -
         changed(subject, "unadvertised_addresses", unadvertised, &new.unadvertised, |addresses| {
             list(addresses)
         }),
+        changed(subject, "accept", accept, &new.accept, |accept| (*accept == AcceptMode::On).to_string()),
         changed(subject, "virtual_mac", device, &new.device, |device| device.is_some().to_string()),
         changed(subject, "virtual_routes", routes, &new.routes, |routes| list(routes)),
         changed(subject, "virtual_rules", rules, &new.rules, |rules| list(rules)),

@@ -7,6 +7,7 @@ use virtual_server::service::{Service, ServiceKey};
 
 use crate::config::{Follow, InterfaceAddress};
 use crate::device::VirtualDevice;
+use crate::input_drop::{AcceptMode, InputDrop};
 use crate::name::RouterName;
 use crate::routing::{VirtualRoute, VirtualRule};
 
@@ -15,6 +16,8 @@ use crate::routing::{VirtualRoute, VirtualRule};
 pub struct HostState {
     /// The interfaces with virtual hardware addresses.
     pub devices: BTreeSet<VirtualDevice>,
+    /// The packets that are dropped.
+    pub drops: BTreeSet<InputDrop>,
     /// The virtual addresses.
     pub addresses: BTreeSet<InterfaceAddress>,
     /// The virtual routes.
@@ -36,6 +39,8 @@ pub struct Belongings {
     pub device: Option<VirtualDevice>,
     /// Its addresses.
     pub addresses: Vec<InterfaceAddress>,
+    /// Whether packets to them are accepted.
+    pub accept: AcceptMode,
     /// Its routes.
     pub routes: Vec<VirtualRoute>,
     /// Its rules.
@@ -69,6 +74,8 @@ pub struct Wanted {
 pub struct Holding {
     /// The interfaces that some of the addresses are on.
     pub devices: BTreeSet<VirtualDevice>,
+    /// What is kept from some of the addresses, before they come and until they are gone.
+    pub drops: BTreeSet<InputDrop>,
     /// What becomes reachable.
     pub addresses: BTreeSet<InterfaceAddress>,
     /// What has to be complete before.
@@ -122,6 +129,7 @@ impl Wanted {
         let services = self.holdings.iter().flat_map(|holding| &holding.services);
         HostState {
             devices: self.holdings.iter().flat_map(|holding| holding.devices.iter().cloned()).collect(),
+            drops: self.holdings.iter().flat_map(|holding| holding.drops.iter().cloned()).collect(),
             addresses: self.holdings.iter().flat_map(|holding| holding.addresses.iter().cloned()).collect(),
             routes: self.holdings.iter().flat_map(|holding| holding.routes.iter().cloned()).collect(),
             rules: self.holdings.iter().flat_map(|holding| holding.rules.iter().cloned()).collect(),
@@ -130,11 +138,22 @@ impl Wanted {
     }
 }
 
+impl Belongings {
+    /// Returns what is kept from this machine while it holds the addresses.
+    pub fn drops(&self) -> BTreeSet<InputDrop> {
+        match self.accept {
+            AcceptMode::On => BTreeSet::new(),
+            AcceptMode::Off => self.addresses.iter().map(InputDrop::of).collect(),
+        }
+    }
+}
+
 impl Holding {
     fn of(belongings: &Belongings) -> Self {
-        let Belongings { device, addresses, routes, rules } = belongings;
+        let Belongings { device, addresses, accept: _, routes, rules } = belongings;
         Self {
             devices: device.iter().cloned().collect(),
+            drops: belongings.drops(),
             addresses: addresses.iter().cloned().collect(),
             services: Vec::new(),
             routes: routes.iter().cloned().collect(),
@@ -143,8 +162,9 @@ impl Holding {
     }
 
     fn absorb(&mut self, other: Self) {
-        let Self { devices, addresses, services, routes, rules } = other;
+        let Self { devices, drops, addresses, services, routes, rules } = other;
         self.devices.extend(devices);
+        self.drops.extend(drops);
         self.addresses.extend(addresses);
         self.services.extend(services);
         self.routes.extend(routes);

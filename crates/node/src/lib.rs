@@ -19,6 +19,7 @@ pub mod fault;
 pub mod fight;
 pub mod hooks;
 pub mod host_state;
+pub mod input_drop;
 pub mod legacy;
 pub mod link;
 pub mod name;

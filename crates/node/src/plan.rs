@@ -10,6 +10,7 @@ use virtual_server::service::{Destination, Service, ServiceKey};
 use crate::config::InterfaceAddress;
 use crate::device::VirtualDevice;
 use crate::host_state::{Holding, HostState, Wanted};
+use crate::input_drop::InputDrop;
 use crate::routing::{VirtualRoute, VirtualRule};
 
 /// One change to the kernel.
@@ -19,6 +20,8 @@ pub enum Change {
     Rule(Step, VirtualRule),
     /// A virtual route.
     Route(Step, VirtualRoute),
+    /// Packets that are not accepted.
+    Drop(Step, InputDrop),
     /// A virtual address.
     Address(Step, InterfaceAddress),
     /// An interface with a virtual hardware address.
@@ -81,6 +84,7 @@ impl HostState {
         match change {
             Change::Rule(step, rule) => step.apply(&mut self.rules, rule),
             Change::Route(step, route) => step.apply(&mut self.routes, route),
+            Change::Drop(step, drop) => step.apply(&mut self.drops, drop),
             Change::Address(step, address) => step.apply(&mut self.addresses, address),
             Change::Device(step, device) => step.apply(&mut self.devices, device),
             Change::Service(change) => self.apply_to_table(change),
@@ -132,6 +136,7 @@ impl fmt::Display for Change {
         match self {
             Self::Rule(step, rule) => write!(formatter, "{step} rule {rule}"),
             Self::Route(step, route) => write!(formatter, "{step} route {route}"),
+            Self::Drop(step, drop) => write!(formatter, "{step} drop of packets to {drop}"),
             Self::Address(step, address) => write!(formatter, "{step} address {address}"),
             Self::Device(step, device) => write!(formatter, "{step} interface {device}"),
             Self::Service(change) => change.fmt(formatter),
@@ -166,6 +171,9 @@ impl fmt::Display for ServiceChange {
 /// each holding is worked off whole, its services before its addresses and these before its routes and rules; the one
 /// with the least work on its services comes first, so that no holding's addresses wait for the larger table of another.
 /// Only a route that needs an address of another holding waits for that.
+///
+/// What is dropped comes before all of the holdings and goes after everything else: it is harmless without its address,
+/// and few enough to be one transaction of the kernel's.
 pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let wanted_addresses: BTreeSet<_> =
         wanted.holdings.iter().flat_map(|holding| &holding.addresses).collect();
@@ -193,6 +201,11 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     changes.extend(leaving.iter().copied().cloned().map(|address| Change::Address(Step::Leave, address)));
     changes.extend(closing.iter().copied().cloned().map(|device| Change::Device(Step::Leave, device)));
 
+    let drops = wanted.holdings.iter().flat_map(|holding| &holding.drops);
+    let wanted_drops: BTreeSet<_> = drops.cloned().collect();
+    let coming = wanted_drops.difference(&seen.drops);
+    changes.extend(coming.cloned().map(|drop| Change::Drop(Step::Take, drop)));
+
     let mut builds: Vec<(Vec<ServiceChange>, &Holding)> =
         wanted.holdings.iter().map(|holding| (build(&holding.services, seen), holding)).collect();
     builds.sort_by_key(|(build, _)| build.len());
@@ -212,6 +225,8 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     // destination that is added: the reverse of the order of adding lets a rebuild find each at its head.
     let dismantle = seen.services.keys().rev().filter(|key| !wanted_services.contains(key));
     changes.extend(dismantle.copied().map(|key| Change::Service(ServiceChange::Remove(key))));
+    let going = seen.drops.difference(&wanted_drops);
+    changes.extend(going.cloned().map(|drop| Change::Drop(Step::Leave, drop)));
     changes
 }
 

@@ -19,6 +19,8 @@ pub struct Reconciliation {
     pub devices: Vec<Change>,
     /// The routes and rules that were put in place or removed.
     pub rerouted: Vec<Change>,
+    /// What packets are dropped since this round, and which no longer.
+    pub dropped: Vec<Change>,
     /// What was done because somebody else had changed what is Baton's; addresses among it are in [`Self::taken`] too.
     pub repaired: Vec<Change>,
     /// The fights about addresses that began or are over.

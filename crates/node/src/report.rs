@@ -296,6 +296,11 @@ pub enum Report {
         /// What was done.
         change: Change,
     },
+    /// Packets to a virtual address are dropped from now on, or no longer.
+    DropsChanged {
+        /// What was done.
+        change: Change,
+    },
     /// Somebody else had changed what this node owns in the kernel; it was put right.
     Repaired {
         /// What was done.

@@ -8,7 +8,7 @@ use monotonic::Instant;
 use virtual_server::service::{ServiceKey, Weight};
 use vrrp::{Priority, Vrid};
 
-use crate::config::InterfaceAddress;
+use crate::config::{AcceptMode, InterfaceAddress};
 use crate::name::{GroupName, InterfaceName, RouterName, ServerName, TrackName};
 use crate::reconciliation::IpvsAvailability;
 use crate::routing::{VirtualRoute, VirtualRule};
@@ -48,6 +48,8 @@ pub struct RouterStatus {
     pub sync_group: Option<GroupName>,
     /// The addresses that it holds while it is Active, advertised or not.
     pub addresses: Vec<InterfaceAddress>,
+    /// Whether packets to them are accepted.
+    pub accept: AcceptMode,
     /// The routes that move along.
     pub routes: Vec<VirtualRoute>,
     /// The rules that move along.
@@ -220,6 +222,8 @@ pub struct RouterCounters {
     pub vrid_conflicts: u64,
     /// Times that somebody else had removed one of its routes or rules and it was put back.
     pub routing_restored: u64,
+    /// Times that somebody else had let packets to one of its addresses through and they were dropped again.
+    pub drops_restored: u64,
 }
 
 /// The virtual servers of a node at one moment.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use node::config::InterfaceAddress;
 use node::host_state::{HostState, Wanted};
+use node::input_drop::InputDrop;
 use node::plan::{Change, ServiceChange, Step, plan};
 use virtual_server::service::{Destination, ServiceKey};
 
@@ -40,6 +42,7 @@ pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) 
             ensure!(table_before_address, !is_here, "{change} while its address is here");
         }
         Change::Address(Step::Leave, _)
+        | Change::Drop(..)
         | Change::Rule(..)
         | Change::Route(..)
         | Change::Device(..)
@@ -50,6 +53,38 @@ pub fn table_before_address(change: &Change, held: &HostState, wanted: &Wanted) 
             | ServiceChange::EditDestination(..)
             | ServiceChange::RemoveDestination(..),
         ) => {}
+    }
+    Ok(())
+}
+
+/// No address of a virtual router that does not accept stands while packets to it are not dropped, after each single
+/// change.
+///
+/// # Errors
+/// [`Broken`] with the address.
+pub fn what_is_not_accepted_is_dropped(
+    change: &Change,
+    held: &HostState,
+    wanted: &Wanted,
+) -> Result<(), Broken> {
+    if let Change::Drop(Step::Leave, drop) = change {
+        let is_wanted = |address: &InterfaceAddress| {
+            wanted.holdings.iter().any(|holding| holding.addresses.contains(address))
+        };
+        let mut exposed = held.addresses.iter().filter(|address| InputDrop::of(address) == *drop);
+        ensure!(
+            what_is_not_accepted_is_dropped,
+            exposed.all(is_wanted),
+            "{change} while its address is still here"
+        );
+    }
+    for drop in wanted.holdings.iter().flat_map(|holding| &holding.drops) {
+        let mut exposed = held.addresses.iter().filter(|address| InputDrop::of(address) == *drop);
+        ensure!(
+            what_is_not_accepted_is_dropped,
+            held.drops.contains(drop) || exposed.next().is_none(),
+            "{drop} is here and packets to it are accepted"
+        );
     }
     Ok(())
 }

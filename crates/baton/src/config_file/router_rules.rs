@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use node::config::{InterfaceAddress, Transport, VirtualRouterConfig};
+use node::config::{AcceptMode, InterfaceAddress, Transport, VirtualRouterConfig};
 use node::device::VirtualDevice;
 use node::name::{GroupName, InterfaceName, RouterName};
 use node::routing::{VirtualRoute, VirtualRule};
@@ -62,6 +62,7 @@ pub(super) fn resolve(
     report_own_addresses(&routers, node, &report);
     report_owners(&routers, &report);
     report_shared_routing(&routers, &report);
+    report_unanswered_sources(&routers, &report);
     report_shared_devices(&routers, &report);
     report_divided_groups(&routers, &report);
     routers.into_iter().map(|router| (router.section.name.value.clone(), Arc::new(router.config))).collect()
@@ -127,6 +128,8 @@ fn resolve_one<'a>(
         authentication: authentication.clone(),
         addresses: values(&advertised),
         unadvertised: values(&unadvertised),
+        // The owner of the addresses accepts whatever the mode is (RFC 9568, section 6.4.3).
+        accept: if priority.value == Priority::OWNER { AcceptMode::On } else { section.accept.value },
         device,
         routes: routes.iter().map(|route| route.value.clone()).collect(),
         rules: rules.iter().map(|rule| rule.value.clone()).collect(),
@@ -361,6 +364,30 @@ fn report_own_addresses(routers: &[Resolved<'_>], node: &NodeSection, report: &d
                 )),
             );
         }
+    }
+}
+
+/// What the node sends from an address is answered to that address.
+fn report_unanswered_sources(routers: &[Resolved<'_>], report: &dyn Fn(Problem)) {
+    for (router, route) in
+        routers.iter().flat_map(|router| router.routes.iter().map(move |route| (router, route)))
+    {
+        let closed = routers.iter().find(|other| {
+            let mut addresses = other.config.all_addresses();
+            other.config.accept == AcceptMode::Off
+                && addresses.any(|held| Some(held.address) == route.value.source)
+        });
+        let (Some(source), Some(closed)) = (route.value.source, closed) else { continue };
+        let (name, holder) = (&router.section.name.value, &closed.section.name.value);
+        report(
+            Problem::at(
+                route.span,
+                format!("What {name} has this node send from {source} would never be answered"),
+            )
+            .label("a route with this source")
+            .also(closed.section.accept.span, format!("packets to the addresses of {holder} are dropped"))
+            .help("leave `source` out of the route, or leave `accept` out"),
+        );
     }
 }
 

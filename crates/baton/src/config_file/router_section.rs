@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use node::config::{Announcements, Scope};
+use node::config::{AcceptMode, Announcements, Scope};
 use node::name::{AddressLabel, GroupName, InterfaceName, NameError, NodeName, RouterName, TrackName};
 use toml::de::DeValue;
 use vrrp::{Centiseconds, ChecksumStyle, Preemption, Priority, Version, Vrid};
@@ -17,6 +17,7 @@ use super::section::Section;
 
 /// Every key of a virtual router.
 pub(super) const KEYS: &[&str] = &[
+    "accept",
     "advert_interval",
     "announcements",
     "authentication",
@@ -164,6 +165,8 @@ pub(super) struct RouterSection {
     pub(super) addresses: Vec<At<AddressEntry>>,
     /// What moves along.
     pub(super) unadvertised: Vec<At<AddressEntry>>,
+    /// Whether packets to addresses that are not a node's own are accepted.
+    pub(super) accept: At<AcceptMode>,
     /// Whether its addresses have its own hardware address.
     pub(super) hardware: At<HardwareAddress>,
     /// The routes that move along.
@@ -238,6 +241,9 @@ impl RouterSection {
         let hardware = section.optional("virtual_mac", |field| {
             Some(if field.boolean()? { HardwareAddress::Virtual } else { HardwareAddress::Interface })
         });
+        let accept = section.optional("accept", |field| {
+            Some(if field.boolean()? { AcceptMode::On } else { AcceptMode::Off })
+        });
         let sync_group = section.optional("sync_group", |field| field.name(GroupName::new));
         Some(Self {
             name: name?,
@@ -256,6 +262,7 @@ impl RouterSection {
             checksum: section.or(checksum, ChecksumStyle::MessageOnly),
             addresses: addresses?.value,
             unadvertised,
+            accept: section.or(accept, AcceptMode::On),
             hardware: section.or(hardware, HardwareAddress::Interface),
             routes: section.list("virtual_routes", route),
             rules: section.list("virtual_rules", rule),

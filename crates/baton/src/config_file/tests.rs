@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use node::config::{EngineConfig, Follow, RealtimePriority, Transport};
+use node::config::{AcceptMode, EngineConfig, Follow, RealtimePriority, Transport};
 use virtual_server::service::{Forwarding, MarkFamily, ServiceFlag, ServiceKey};
 use vrrp::{Centiseconds, Priority};
 
@@ -392,6 +392,14 @@ fn the_owner_of_an_address_has_priority_255() {
     let file = parse(&router(keys));
     assert_eq!(resolve(&file, "lb1").virtual_routers["web"].priority, Priority::OWNER);
     assert_eq!(resolve(&file, "lb2").virtual_routers["web"].priority, Priority::DEFAULT);
+}
+
+#[test]
+fn the_owner_of_an_address_accepts_whatever_the_file_says() {
+    let keys = "virtual_addresses = [\"10.77.0.11/24\"]\naccept = false\nnode.lb1.priority = 255";
+    let file = parse(&router(keys));
+    assert_eq!(resolve(&file, "lb1").virtual_routers["web"].accept, AcceptMode::On);
+    assert_eq!(resolve(&file, "lb2").virtual_routers["web"].accept, AcceptMode::Off);
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub(super) fn routing_changed(change: &Change) {
     info!(event = "routing_changed", change = %change, "{change}");
 }
 
+pub(super) fn drops_changed(change: &Change) {
+    info!(event = "drops_changed", change = %change, "{change}");
+}
+
 pub(super) fn repaired(change: &Change) {
     warn!(event = "repaired", change = %change, "somebody else had changed what is Baton's: {change}");
 }

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use neli::attr::{AttrHandle, Attribute};
 use neli::consts::nl::NlmF;
-use neli::genl::{Genlmsghdr, Nlattr};
+use neli::genl::{Genlmsghdr, GenlmsghdrBuilder, Nlattr};
 use neli::types::{Buffer, GenlBuffer};
 use neli::{FromBytes, FromBytesWithInput};
 use node::plan::ServiceChange;
@@ -17,7 +17,10 @@ use virtual_server::service::{
     Weight,
 };
 
-use super::batch::{Batch, Envelope};
+use crate::netlink::{Batch, Envelope};
+
+/// The version of IPVS's messages and of generic netlink's own.
+const FAMILY_VERSION: u8 = 1;
 
 /// The name of the generic netlink family.
 const FAMILY_NAME: &CStr = c"IPVS";
@@ -82,32 +85,41 @@ const IPV6_BITS: u8 = 128;
 
 type Attributes<'a> = AttrHandle<'a, GenlBuffer<u16, Buffer>, Nlattr<u16, Buffer>>;
 
+/// The header of a message of IPVS or of generic netlink itself.
+fn header(command: u8) -> Genlmsghdr<u8, u16> {
+    GenlmsghdrBuilder::default()
+        .cmd(command)
+        .version(FAMILY_VERSION)
+        .build()
+        .expect("command and version are all it needs")
+}
+
 /// Adds the message that makes a change to a batch.
 pub(super) fn write_change(envelope: Envelope, change: &ServiceChange, batch: &mut Batch) {
     match change {
         ServiceChange::Add(service) => {
-            batch.message(envelope, NEW_SERVICE, |message| whole_service(message, service));
+            batch.message(envelope, header(NEW_SERVICE), |message| whole_service(message, service));
         }
         ServiceChange::Edit(service) => {
-            batch.message(envelope, SET_SERVICE, |message| whole_service(message, service));
+            batch.message(envelope, header(SET_SERVICE), |message| whole_service(message, service));
         }
         ServiceChange::Remove(key) => {
-            batch.message(envelope, DEL_SERVICE, |message| service_key(message, *key));
+            batch.message(envelope, header(DEL_SERVICE), |message| service_key(message, *key));
         }
         ServiceChange::AddDestination(key, address, destination) => {
-            batch.message(envelope, NEW_DESTINATION, |message| {
+            batch.message(envelope, header(NEW_DESTINATION), |message| {
                 service_key(message, *key);
                 whole_destination(message, *address, *destination);
             });
         }
         ServiceChange::EditDestination(key, address, destination) => {
-            batch.message(envelope, SET_DESTINATION, |message| {
+            batch.message(envelope, header(SET_DESTINATION), |message| {
                 service_key(message, *key);
                 whole_destination(message, *address, *destination);
             });
         }
         ServiceChange::RemoveDestination(key, address) => {
-            batch.message(envelope, DEL_DESTINATION, |message| {
+            batch.message(envelope, header(DEL_DESTINATION), |message| {
                 service_key(message, *key);
                 message.nested(DESTINATION, |inner| destination_key_attributes(inner, *address));
             });
@@ -117,21 +129,23 @@ pub(super) fn write_change(envelope: Envelope, change: &ServiceChange, batch: &m
 
 /// Adds the message that asks for every service to a batch.
 pub(super) fn write_services_query(envelope: Envelope, batch: &mut Batch) {
-    batch.message(envelope, GET_SERVICE, |_| {});
+    batch.message(envelope, header(GET_SERVICE), |_| {});
 }
 
 /// Adds the message that asks for every destination of a service to a batch.
 pub(super) fn write_destinations_query(envelope: Envelope, key: ServiceKey, batch: &mut Batch) {
-    batch.message(envelope, GET_DESTINATION, |message| service_key(message, key));
+    batch.message(envelope, header(GET_DESTINATION), |message| service_key(message, key));
 }
 
 /// Adds the message that asks generic netlink for the number of the family to a batch.
 pub(super) fn write_family_query(sequence: u32, batch: &mut Batch) {
     let family = u16::try_from(libc::GENL_ID_CTRL).expect("generic netlink's own family has a small number");
-    let envelope = Envelope { family, sequence, flags: NlmF::empty() };
+    let envelope = Envelope { kind: family, sequence, flags: NlmF::empty() };
     let command = u8::try_from(libc::CTRL_CMD_GETFAMILY).expect("a command is a small number");
     let name = u16::try_from(libc::CTRL_ATTR_FAMILY_NAME).expect("an attribute is a small number");
-    batch.message(envelope, command, |message| message.attribute(name, FAMILY_NAME.to_bytes_with_nul()));
+    batch.message(envelope, header(command), |message| {
+        message.attribute(name, FAMILY_NAME.to_bytes_with_nul());
+    });
 }
 
 fn service_key(message: &mut Batch, key: ServiceKey) {

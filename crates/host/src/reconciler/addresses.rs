@@ -5,6 +5,7 @@ use std::mem;
 
 use node::config::InterfaceAddress;
 use node::fight::Fights;
+use node::input_drop::InputDrop;
 use node::name::InterfaceName;
 use node::plan::{Change, Step};
 use node::reconciliation::{Reconciliation, RefusalKind};
@@ -16,6 +17,17 @@ use crate::clock::now;
 use crate::link::Interfaces;
 use crate::record::Record;
 use crate::route_netlink::RouteNetlink;
+
+/// What should be there before some of the addresses, and is not.
+#[derive(Clone, Debug)]
+pub(super) struct Lacking<'a> {
+    /// The devices.
+    pub(super) devices: BTreeSet<InterfaceName>,
+    /// The packets that should be dropped.
+    pub(super) drops: BTreeSet<&'a InputDrop>,
+    /// Why they are not.
+    pub(super) obstacle: &'a str,
+}
 
 /// The addresses that were told as taken; what the kernel holds is rtnetlink's to tell.
 #[derive(Debug, Default)]
@@ -69,6 +81,7 @@ impl Addresses {
             Change::Address(..)
             | Change::Rule(..)
             | Change::Route(..)
+            | Change::Drop(..)
             | Change::Device(..)
             | Change::Service(_) => true,
         }
@@ -80,11 +93,11 @@ impl Addresses {
         self.fights.next().map(|at| Instant::now() + (at - now))
     }
 
-    /// Makes changes of addresses; `missing` names the devices that should be there and are not.
+    /// Makes changes of addresses, but for those that something is lacking to.
     pub(super) async fn apply(
         &mut self,
         changes: &[Change],
-        missing: &BTreeSet<InterfaceName>,
+        lacking: &Lacking<'_>,
         netlink: &mut RouteNetlink,
         record: &Record,
         refusals: &mut Refusals,
@@ -93,8 +106,12 @@ impl Addresses {
         for change in changes {
             let done = match change {
                 // Under the name of a device that could not be made there may be somebody else's interface.
-                Change::Address(Step::Take, wanted) if missing.contains(&wanted.interface) => {
+                Change::Address(Step::Take, wanted) if lacking.devices.contains(&wanted.interface) => {
                     Err(AddressError::NoInterface(wanted.clone()))
+                }
+                Change::Address(Step::Take, wanted) if lacking.drops.contains(&InputDrop::of(wanted)) => {
+                    let (address, reason) = (wanted.clone(), lacking.obstacle.to_owned());
+                    Err(AddressError::Accepted { address, reason })
                 }
                 Change::Address(Step::Take, wanted) => {
                     let done = address::take(netlink, record, wanted, self.lease).await;
@@ -113,7 +130,11 @@ impl Addresses {
                     }
                     done
                 }
-                Change::Rule(..) | Change::Route(..) | Change::Device(..) | Change::Service(_) => continue,
+                Change::Rule(..)
+                | Change::Route(..)
+                | Change::Drop(..)
+                | Change::Device(..)
+                | Change::Service(_) => continue,
             };
             match done {
                 Ok(()) => refusals.forgive(change),
@@ -150,7 +171,8 @@ fn kind(error: &AddressError) -> RefusalKind {
     match error {
         AddressError::Foreign(_) => RefusalKind::Foreign,
         AddressError::NoInterface(_) => RefusalKind::NoInterface,
-        AddressError::NotPermitted
+        AddressError::Accepted { .. }
+        | AddressError::NotPermitted
         | AddressError::Ipv6Disabled(_)
         | AddressError::Scope(_)
         | AddressError::Kernel { .. } => RefusalKind::Kernel,

@@ -43,7 +43,11 @@ impl Devices {
                     self.known.remove(own);
                     device::leave(netlink, own).await
                 }
-                Change::Rule(..) | Change::Route(..) | Change::Address(..) | Change::Service(_) => continue,
+                Change::Rule(..)
+                | Change::Route(..)
+                | Change::Drop(..)
+                | Change::Address(..)
+                | Change::Service(_) => continue,
             };
             match done {
                 Ok(()) => {

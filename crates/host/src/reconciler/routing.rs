@@ -48,7 +48,7 @@ impl Routing {
                 Change::Rule(Step::Take, wanted) => {
                     (rule::take(netlink, wanted).await, self.rules.remove(wanted))
                 }
-                Change::Address(..) | Change::Device(..) | Change::Service(_) => continue,
+                Change::Drop(..) | Change::Address(..) | Change::Device(..) | Change::Service(_) => continue,
             };
             match done {
                 Ok(()) => {

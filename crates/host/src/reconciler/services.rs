@@ -250,7 +250,11 @@ pub(super) fn added_service(change: &Change) -> Option<ServiceKey> {
 fn service_change(change: &Change) -> Option<&ServiceChange> {
     match change {
         Change::Service(change) => Some(change),
-        Change::Rule(..) | Change::Route(..) | Change::Address(..) | Change::Device(..) => None,
+        Change::Rule(..)
+        | Change::Route(..)
+        | Change::Drop(..)
+        | Change::Address(..)
+        | Change::Device(..) => None,
     }
 }
 

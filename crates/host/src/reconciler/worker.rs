@@ -14,8 +14,9 @@ use node::reconciliation::{Agreement, Reconciliation, RefusalKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::addresses::Addresses;
+use super::addresses::{Addresses, Lacking};
 use super::devices::Devices;
+use super::drops::Drops;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use super::routing::Routing;
@@ -43,6 +44,7 @@ pub(super) struct Worker {
     netlink: RouteNetlink,
     addresses: Addresses,
     devices: Devices,
+    drops: Drops,
     routing: Routing,
     services: Services,
     refusals: Refusals,
@@ -89,6 +91,7 @@ impl Worker {
             netlink,
             addresses: Addresses::default(),
             devices: Devices::default(),
+            drops: Drops::new(),
             routing: Routing::default(),
             services: Services::new(),
             refusals: Refusals::default(),
@@ -123,6 +126,7 @@ impl Worker {
                 changed = self.leases.changed() => if changed.is_err() {
                     return;
                 },
+                () = self.drops.changed() => {}
                 () = ready(()), if self.addresses.are_due() => {}
                 () = sleep_until(wake_at) => {}
             }
@@ -130,6 +134,7 @@ impl Worker {
             if self.audit_at <= Instant::now() {
                 outcome = outcome.and(self.netlink.observe().await);
                 self.services.audit();
+                self.drops.audit();
                 self.audit_at = Instant::now() + AUDIT_INTERVAL;
             }
             if outcome.is_err() && self.netlink.reopen().await.is_err() {
@@ -186,6 +191,7 @@ impl Worker {
         let own = self.record.services().iter().chain(state.services.keys()).copied().collect();
         let wishes = &self.wishes;
         self.services.look(own, now, || wishes.has_changed().unwrap_or(true));
+        self.drops.look(&state.drops);
 
         let mut outcome = Reconciliation::default();
         if !(state.routes.is_empty() && state.rules.is_empty()) {
@@ -202,13 +208,18 @@ impl Worker {
                     Ok(false) => {}
                     Err(_) => return Round::Abandoned,
                 }
-                let Self { netlink, record, refusals, .. } = self;
+                let Self { netlink, record, refusals, drops, .. } = self;
                 match subject {
+                    Subject::Drop => drops.apply(piece, refusals, &mut outcome),
                     Subject::Address => {
                         let there = netlink.interfaces().own_devices();
-                        let missing =
-                            state.devices.difference(&there).map(|device| device.name.clone()).collect();
-                        self.addresses.apply(piece, &missing, netlink, record, refusals, &mut outcome).await;
+                        let missing = state.devices.difference(&there);
+                        let lacking = Lacking {
+                            devices: missing.map(|device| device.name.clone()).collect(),
+                            drops: state.drops.difference(drops.view()).collect(),
+                            obstacle: drops.obstacle(),
+                        };
+                        self.addresses.apply(piece, &lacking, netlink, record, refusals, &mut outcome).await;
                     }
                     Subject::Device => {
                         self.devices.apply(piece, netlink, record, refusals, &mut outcome).await;
@@ -218,7 +229,9 @@ impl Worker {
                 }
                 for repair in &outcome.repaired {
                     match Subject::of(repair) {
-                        Subject::Device | Subject::Routing => self.pace.note(repair, Instant::now()),
+                        Subject::Device | Subject::Drop | Subject::Routing => {
+                            self.pace.note(repair, Instant::now());
+                        }
                         // Addresses have a pace of their own.
                         Subject::Address | Subject::Service => {}
                     }
@@ -280,6 +293,7 @@ impl Worker {
         self.note(state, &mut outcome);
         let seen = self.seen(state);
         self.routing.note(&seen, state);
+        self.drops.note(&state.drops);
         self.devices.conclude(&seen, state, &mut self.netlink, &mut self.record).await;
         // What is on record and cannot be looked at may still be there.
         let is_unseen = self.services.is_unseen();
@@ -303,6 +317,7 @@ impl Worker {
         let routing = self.netlink.routing();
         HostState {
             devices: self.netlink.interfaces().own_devices(),
+            drops: self.drops.view().clone(),
             addresses: self.netlink.interfaces().own_addresses(&self.record),
             routes: routing.routes_among(&wanted.routes),
             rules: routing.rules.clone(),
@@ -346,6 +361,7 @@ fn has_content(outcome: &Reconciliation) -> bool {
         left,
         devices,
         rerouted,
+        dropped,
         refused,
         repaired,
         fights,
@@ -354,7 +370,7 @@ fn has_content(outcome: &Reconciliation) -> bool {
         agreement: _,
     } = outcome;
     let is_empty = taken.is_empty() && left.is_empty() && refused.is_empty() && repaired.is_empty();
-    let is_same = devices.is_empty() && rerouted.is_empty();
+    let is_same = devices.is_empty() && rerouted.is_empty() && dropped.is_empty();
     !is_empty || !is_same || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
 }
 
@@ -362,6 +378,7 @@ fn has_content(outcome: &Reconciliation) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Device,
+    Drop,
     Address,
     Routing,
     Service,
@@ -371,6 +388,7 @@ impl Subject {
     fn of(change: &Change) -> Self {
         match change {
             Change::Device(..) => Self::Device,
+            Change::Drop(..) => Self::Drop,
             Change::Address(..) => Self::Address,
             Change::Rule(..) | Change::Route(..) => Self::Routing,
             Change::Service(_) => Self::Service,
@@ -381,7 +399,7 @@ impl Subject {
     const fn chunk_limit(self) -> usize {
         match self {
             Self::Address => ADDRESS_CHUNK,
-            Self::Device | Self::Routing | Self::Service => CHUNK_LIMIT,
+            Self::Device | Self::Drop | Self::Routing | Self::Service => CHUNK_LIMIT,
         }
     }
 }
@@ -392,6 +410,7 @@ fn taken_address(change: &Change) -> Option<InterfaceAddress> {
         Change::Address(Step::Leave, _)
         | Change::Rule(..)
         | Change::Route(..)
+        | Change::Drop(..)
         | Change::Device(..)
         | Change::Service(_) => None,
     }

@@ -5,7 +5,7 @@ use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
 use vrrp::{Authentication, Centiseconds, Family, Priority, Restraint, Version, Vrid};
 
 use super::*;
-use crate::config::{AnnouncementRate, Announcements, EngineConfig, InterfaceAddress, Memory};
+use crate::config::{AcceptMode, AnnouncementRate, Announcements, EngineConfig, InterfaceAddress, Memory};
 use crate::name::{InterfaceName, NodeName, RouterName, ServerName};
 
 fn address(address: &str, interface: &str) -> InterfaceAddress {
@@ -34,6 +34,7 @@ fn config() -> Config {
         authentication: Authentication::None,
         addresses: vec![address("10.77.0.50", "eth0")],
         unadvertised: vec![],
+        accept: AcceptMode::On,
         device: None,
         routes: Vec::new(),
         rules: Vec::new(),
@@ -100,6 +101,7 @@ fn each_change_is_told_by_its_key() {
     router.interval = Centiseconds::new(10);
     router.preemption = Preemption::Refused;
     router.unadvertised.push(address("10.78.0.1", "eth1"));
+    router.accept = AcceptMode::Off;
     router.announcements.refresh = Duration::from_mins(1);
     let server = server_of(&mut new);
     server.quorum = 2;
@@ -131,6 +133,7 @@ fn each_change_is_told_by_its_key() {
             "virtual_router web: advert_interval 1s -> 100ms",
             "virtual_router web: preempt true -> false",
             "virtual_router web: unadvertised_addresses none -> 10.78.0.1/24 on eth1",
+            "virtual_router web: accept true -> false",
             "virtual_router web: announcements.refresh 0s -> 60s",
             "virtual_server web: flags none -> one_packet",
             "virtual_server web: persistence none -> 300s for /32",

@@ -68,6 +68,11 @@ fn any_rule() -> impl Strategy<Value = VirtualRule> {
     })
 }
 
+/// Few of them are of addresses that are wanted or seen.
+fn any_drops() -> impl Strategy<Value = BTreeSet<InputDrop>> {
+    prop::collection::btree_set(any_address().prop_map(|address| InputDrop::of(&address)), 0..4)
+}
+
 fn any_state() -> impl Strategy<Value = HostState> {
     let addresses = prop::collection::btree_set(any_address(), 0..6);
     let services = prop::collection::vec(any_service(), 0..5);
@@ -75,23 +80,29 @@ fn any_state() -> impl Strategy<Value = HostState> {
     let rules = prop::collection::btree_set(any_rule(), 0..3);
     let device = prop::option::of(any_device());
     let state =
-        |(addresses, services, routes, rules, device): (_, Vec<Arc<Service>>, _, _, Option<_>)| HostState {
-            devices: device.into_iter().collect(),
-            addresses,
-            routes,
-            rules,
-            services: services.into_iter().map(|service| (service.key, service)).collect(),
+        |(addresses, services, routes, rules, device, drops): (_, Vec<Arc<Service>>, _, _, Option<_>, _)| {
+            HostState {
+                devices: device.into_iter().collect(),
+                drops,
+                addresses,
+                routes,
+                rules,
+                services: services.into_iter().map(|service| (service.key, service)).collect(),
+            }
         };
-    (addresses, services, routes, rules, device).prop_map(state)
+    (addresses, services, routes, rules, device, any_drops()).prop_map(state)
 }
 
 /// Deals a state out over a few holdings.
 fn any_wanted() -> impl Strategy<Value = Wanted> {
-    (any_state(), prop::collection::vec(0..3_usize, 20)).prop_map(|(state, deal)| {
+    (any_state(), prop::collection::vec(0..3_usize, 24)).prop_map(|(state, deal)| {
         let mut holdings = vec![Holding::default(); 3];
         let mut deal = deal.into_iter();
         for device in state.devices {
             holdings[deal.next().unwrap()].devices.insert(device);
+        }
+        for drop in state.drops {
+            holdings[deal.next().unwrap()].drops.insert(drop);
         }
         for address in state.addresses {
             holdings[deal.next().unwrap()].addresses.insert(address);
@@ -190,6 +201,25 @@ proptest! {
     }
 
     #[test]
+    fn an_address_comes_after_its_packets_are_dropped_and_goes_before_they_are_not(
+        wanted in any_wanted(), seen in any_state()
+    ) {
+        let mut state = seen.clone();
+        let target = wanted.state();
+        for change in plan(&wanted, &seen) {
+            state.apply(&change);
+            if let Change::Address(Step::Take, address) = &change {
+                let drop = InputDrop::of(address);
+                prop_assert!(!target.drops.contains(&drop) || state.drops.contains(&drop), "{change}");
+            }
+            if let Change::Drop(Step::Leave, drop) = &change {
+                let mut unwanted = state.addresses.difference(&target.addresses);
+                prop_assert!(unwanted.all(|address| InputDrop::of(address) != *drop), "{change}");
+            }
+        }
+    }
+
+    #[test]
     fn no_service_is_dismantled_while_an_unwanted_address_is_still_there(wanted in any_wanted(), seen in any_state()) {
         let mut state = seen.clone();
         let target = wanted.state();
@@ -215,6 +245,8 @@ proptest! {
         };
         for change in plan(&wanted, &seen) {
             let untouched = match &change {
+                Change::Drop(Step::Leave, drop) => target.drops.contains(drop),
+                Change::Drop(Step::Take, drop) => seen.drops.contains(drop),
                 Change::Device(Step::Leave, device) => target.devices.contains(device),
                 Change::Device(Step::Take, device) => seen.devices.contains(device),
                 Change::Rule(Step::Leave, rule) => target.rules.contains(rule),

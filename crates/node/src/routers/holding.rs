@@ -71,6 +71,7 @@ impl Routers {
             left,
             devices,
             rerouted,
+            dropped,
             refused,
             repaired,
             fights,
@@ -100,6 +101,9 @@ impl Routers {
         }
         for change in devices {
             outputs.push(RoutersOutput::Report(Report::DeviceChanged { change }));
+        }
+        for change in dropped {
+            outputs.push(RoutersOutput::Report(Report::DropsChanged { change }));
         }
         for change in rerouted {
             outputs.push(RoutersOutput::Report(Report::RoutingChanged { change }));
@@ -188,7 +192,12 @@ impl Routers {
                     &mut counters.routing_restored
                 })
             }
+            Change::Drop(Step::Take, drop) => {
+                let is_its = |belongings: &Belongings| belongings.drops().contains(drop);
+                (self.owner(is_its), |counters| &mut counters.drops_restored)
+            }
             Change::Rule(Step::Leave, _)
+            | Change::Drop(Step::Leave, _)
             | Change::Route(Step::Leave, _)
             | Change::Address(Step::Leave, _)
             | Change::Device(..)
@@ -235,6 +244,7 @@ impl Routers {
                 .filter(|address| self.origin(member, address) == Origin::Taken)
                 .cloned()
                 .collect(),
+            accept: member.config.accept,
             routes: member.config.routes.clone(),
             rules: member.config.rules.clone(),
         }

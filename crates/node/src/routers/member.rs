@@ -264,6 +264,7 @@ impl Member {
             vrid: self.config.vrid,
             sync_group: self.group.clone(),
             addresses: self.config.all_addresses().cloned().collect(),
+            accept: self.config.accept,
             routes: self.config.routes.clone(),
             rules: self.config.rules.clone(),
             counters: self.counters,

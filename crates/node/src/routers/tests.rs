@@ -19,7 +19,7 @@ use vrrp::{
 };
 
 use super::*;
-use crate::config::{Announcements, EngineConfig, Transport, VirtualRouterConfig};
+use crate::config::{AcceptMode, Announcements, EngineConfig, Transport, VirtualRouterConfig};
 use crate::name::NodeName;
 use crate::plan::{Change, Step};
 use crate::reconciliation::{Refusal, RefusalKind};
@@ -61,6 +61,7 @@ fn virtual_router(vrid: u32, last: u8) -> VirtualRouterConfig {
         authentication: Authentication::None,
         addresses: vec![virtual_address(last)],
         unadvertised: Vec::new(),
+        accept: AcceptMode::On,
         device: None,
         routes: Vec::new(),
         rules: Vec::new(),

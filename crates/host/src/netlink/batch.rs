@@ -3,13 +3,9 @@
 use std::io::Cursor;
 use std::mem;
 
-use neli::ToBytes;
 use neli::consts::nl::NlmF;
-use neli::genl::{Genlmsghdr, GenlmsghdrBuilder};
 use neli::nl::{NlPayload, NlmsghdrBuilder};
-
-/// The version of IPVS's messages and of generic netlink's own.
-const FAMILY_VERSION: u8 = 1;
+use neli::{Size, ToBytes};
 
 /// `NLA_F_NESTED`, a part of the type.
 const NESTED: u16 = 0x8000;
@@ -18,13 +14,13 @@ const ALIGNMENT: usize = 4;
 
 /// Where a message goes and what comes back.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Envelope {
-    /// The number that the kernel gave the family.
-    pub(super) family: u16,
+pub(crate) struct Envelope {
+    /// Who reads it: the number of a family of generic netlink, or a subsystem and what it is to do.
+    pub(crate) kind: u16,
     /// Tells the answers to this message from others.
-    pub(super) sequence: u32,
+    pub(crate) sequence: u32,
     /// What is asked for besides.
-    pub(super) flags: NlmF,
+    pub(crate) flags: NlmF,
 }
 
 /// Messages one after the other, as they are sent.
@@ -32,36 +28,31 @@ pub(super) struct Envelope {
 /// Attributes are written in place: a table of ten thousand destinations has a hundred thousand of them, and memory for
 /// each would cost as much as the kernel's own work.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     octets: Vec<u8>,
 }
 
 impl Batch {
     /// Forgets all messages, but not the memory that they took.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.octets.clear();
     }
 
     /// What is to be sent.
-    pub(super) fn octets(&self) -> &[u8] {
+    pub(crate) fn octets(&self) -> &[u8] {
         &self.octets
     }
 
-    /// Adds a message, whose attributes the caller writes.
-    pub(super) fn message(
+    /// Adds a message, whose attributes the caller writes after the header of whoever reads it.
+    pub(crate) fn message(
         &mut self,
         envelope: Envelope,
-        command: u8,
+        header: impl Size + ToBytes,
         write_attributes: impl FnOnce(&mut Self),
     ) {
         let start = self.octets.len();
-        let header: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
-            .cmd(command)
-            .version(FAMILY_VERSION)
-            .build()
-            .expect("command and version are all it needs");
         let header = NlmsghdrBuilder::default()
-            .nl_type(envelope.family)
+            .nl_type(envelope.kind)
             .nl_flags(NlmF::REQUEST | envelope.flags)
             .nl_seq(envelope.sequence)
             .nl_payload(NlPayload::Payload(header))
@@ -77,12 +68,12 @@ impl Batch {
     }
 
     /// Adds an attribute to the message that is being written.
-    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+    pub(crate) fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.write_attribute(kind, |batch| batch.octets.extend_from_slice(value));
     }
 
     /// Adds an attribute that consists of others, which the caller writes.
-    pub(super) fn nested(&mut self, kind: u16, write_attributes: impl FnOnce(&mut Self)) {
+    pub(crate) fn nested(&mut self, kind: u16, write_attributes: impl FnOnce(&mut Self)) {
         self.write_attribute(kind | NESTED, write_attributes);
     }
 
@@ -100,14 +91,12 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use neli::genl::{AttrTypeBuilder, Nlattr, NlattrBuilder};
+    use neli::genl::{AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
     use neli::types::Buffer;
-
-    use neli::Size;
 
     use super::*;
 
-    const ENVELOPE: Envelope = Envelope { family: 30, sequence: 7, flags: NlmF::ACK };
+    const ENVELOPE: Envelope = Envelope { kind: 30, sequence: 7, flags: NlmF::ACK };
 
     fn plain(kind: u16, value: impl Size + ToBytes) -> Nlattr<u16, Buffer> {
         let kind = AttrTypeBuilder::default().nla_type(kind).build().unwrap();
@@ -122,12 +111,12 @@ mod tests {
         let outer = outer.nest(&plain(6, "wlc")).unwrap().nest(&plain(7, 9_u16)).unwrap();
         let message: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
             .cmd(2)
-            .version(FAMILY_VERSION)
+            .version(1)
             .attrs([outer, plain(3, [1_u8, 2, 3, 4, 5])].into_iter().collect())
             .build()
             .unwrap();
         let message = NlmsghdrBuilder::default()
-            .nl_type(ENVELOPE.family)
+            .nl_type(ENVELOPE.kind)
             .nl_flags(NlmF::REQUEST | ENVELOPE.flags)
             .nl_seq(ENVELOPE.sequence)
             .nl_payload(NlPayload::Payload(message))
@@ -139,7 +128,7 @@ mod tests {
     }
 
     fn add(batch: &mut Batch) {
-        batch.message(ENVELOPE, 2, |message| {
+        batch.message(ENVELOPE, [2_u8, 1, 0, 0], |message| {
             message.nested(1, |inner| {
                 inner.attribute(6, b"wlc\0");
                 inner.attribute(7, &9_u16.to_ne_bytes());
