@@ -245,16 +245,11 @@ impl Referee {
         self.words = Words::Lost;
     }
 
-    /// Notes that a node hears an advertisement, and of whom it has to draw the traffic back.
-    ///
-    /// Where advertisements are proven and clocks are set, a node may take one for a recording and refuse it, and knows
-    /// of no other Active then.
-    pub fn hear_advertisement(&mut self, node: NodeIndex, payload: &[u8], now: Instant) {
-        if let Some((router, priority)) = invariants::said(payload)
-            && priority > 0
-            && self.scene.site.proof != Proof::Given
-            && self.scene.standing(node, router) == Standing::Active
-        {
+    /// Notes that an Active has heard another one and believed it: it has to draw the traffic back, in its whole sync
+    /// group, since there the other one was Active too.
+    pub fn contest(&mut self, node: NodeIndex, router: RouterIndex, now: Instant) {
+        let together: Vec<_> = self.scene.together_with(router).collect();
+        for router in together {
             self.contested[node.0][router.0] = now;
         }
     }

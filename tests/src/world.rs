@@ -22,8 +22,10 @@ use crate::kernel::{Finished, Pace, Ticket};
 use crate::machine::{Daemon, Machine};
 use crate::network::{Network, Quality};
 use crate::referee::Referee;
-use crate::scene::{Presence, Scene};
-use crate::site::{Carrier, NodeIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, interface_name};
+use crate::scene::{Presence, Scene, Standing};
+use crate::site::{
+    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, interface_name, router_name,
+};
 use crate::trace::{Detail, Trace, told};
 
 /// How long after its start a world begins: its nodes start in the middle of a second, like real ones.
@@ -280,11 +282,33 @@ impl World {
         self.trace.note(Detail::Everything, to, self.now, || {
             format!("hears {source}: vrid {} priority {}", payload[1], payload[2])
         });
-        self.referee.hear_advertisement(to, &payload, self.now);
+        let rival = self.rivalry(to, &payload);
+        let before = rival.and_then(|router| self.believed(to, router));
         let interface = self.interfaces[segment.0].clone();
         let datagram =
             Datagram { interface: &interface, source, destination, hop_limit: 255, payload: &payload };
-        self.feed(to, Input::Datagram(datagram))
+        self.feed(to, Input::Datagram(datagram))?;
+        if let Some(router) = rival
+            && self.believed(to, router) > before
+        {
+            self.referee.contest(to, router, self.now);
+        }
+        Ok(())
+    }
+
+    /// Returns the virtual router that this advertisement claims although the node that hears it is its Active.
+    fn rivalry(&self, to: NodeIndex, payload: &[u8]) -> Option<RouterIndex> {
+        let (router, priority) = invariants::said(payload)?;
+        let is_rival = priority > 0 && self.referee.scene.standing(to, router) == Standing::Active;
+        is_rival.then_some(router)
+    }
+
+    /// Returns how many advertisements a node has believed: where they are proven and clocks are set, it may take one for
+    /// a recording.
+    fn believed(&self, node: NodeIndex, router: RouterIndex) -> Option<u64> {
+        let Daemon::Running(brain) = &self.machines[node.0].daemon else { return None };
+        let routers = brain.status().0.virtual_routers;
+        routers.get(&router_name(router)).map(|status| status.counters.advertisements_received)
     }
 
     fn hear_sign(&mut self, to: NodeIndex, segment: SegmentIndex, sign: Sign) -> Result<(), Broken> {

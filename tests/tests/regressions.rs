@@ -4,11 +4,12 @@ mod pair;
 
 use std::time::Duration;
 
-use pair::{LB1, LB2, OUTSIDE, setting, sync_group};
-use simulator::fault::{Fault, Reload};
+use pair::{INSIDE, LB1, LB2, OUTSIDE, setting, sync_group};
+use simulator::fault::{Clock, Fault, Reload};
 use simulator::kernel::Pace;
 use simulator::network::Road;
 use simulator::scene::NodeSet;
+use simulator::site::Proof;
 use simulator::world::{Setting, World};
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Priority};
@@ -96,4 +97,36 @@ fn whoever_ends_while_it_is_cut_off_is_not_answered() {
     let island = |road| Fault::Island(OUTSIDE, NodeSet::of([LB2]), road);
     let faults = [(10_000, island(Road::Closed)), (4_000, Fault::Stop(LB2)), (1_000, island(Road::Open))];
     hold(&setting(&[150, 100]), &faults, Duration::from_secs(10));
+}
+
+/// Its clock was behind, so that of its words only those were believed that it said after it had heard the other one: on
+/// the link that healed, and not on the other.
+#[test]
+fn the_winner_of_a_split_left_the_neighbours_of_one_side_of_its_sync_group_with_the_loser() {
+    let mut setting = sync_group(&[150, 100]);
+    setting.site.proof = Proof::Given;
+    let road = |segment, road| Fault::Road(segment, LB1, LB2, road);
+    let faults = [
+        (0, road(OUTSIDE, Road::Closed)),
+        (0, road(INSIDE, Road::Closed)),
+        (0, Fault::Clock(LB2, Clock::Behind(Duration::from_hours(1)))),
+        (8_000, road(OUTSIDE, Road::Open)),
+    ];
+    hold(&setting, &faults, Duration::from_secs(10));
+}
+
+/// It could not know that the other one's clock is behind, as long as nothing of its own got there.
+#[test]
+fn whoever_is_not_heard_by_one_whose_clock_is_behind_does_not_believe_it() {
+    let mut setting = setting(&[100, 150]);
+    setting.site.proof = Proof::Given;
+    let road = |from, to, road| Fault::Road(OUTSIDE, from, to, road);
+    let faults = [
+        (0, road(LB1, LB2, Road::Closed)),
+        (0, road(LB2, LB1, Road::Closed)),
+        (0, Fault::Clock(LB2, Clock::Behind(Duration::from_hours(1)))),
+        (8_000, road(LB2, LB1, Road::Open)),
+        (4_000, road(LB1, LB2, Road::Open)),
+    ];
+    hold(&setting, &faults, Duration::from_secs(10));
 }

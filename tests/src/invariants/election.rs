@@ -12,7 +12,7 @@ use crate::site::{Carrier, NodeIndex, Proof, RouterIndex, node_name, router_name
 
 /// Of two Actives the lower one hears the higher within the higher one's interval and the way of a packet, and yields:
 /// counted from the moment at which both are Active and the higher is heard without loss. Where advertisements are signed
-/// and the higher one's clock is behind, it is believed after it has heard the lower one.
+/// and the higher one's clock is behind, it is believed after it has heard the lower one, which takes the way there too.
 ///
 /// # Errors
 /// [`Broken`] with both.
@@ -23,7 +23,9 @@ pub fn one_active(router: RouterIndex, scene: &Scene, network: &Network, now: In
     };
     for low in scene.actives(router).filter(is_hearing) {
         for high in scene.actives(router).filter(is_hearing) {
-            if scene.rank(high, router) <= scene.rank(low, router) || !network.is_open(segment, high, low) {
+            let is_heard = network.is_open(segment, high, low);
+            let is_believed = scene.site.proof == Proof::Spared || network.is_open(segment, low, high);
+            if scene.rank(high, router) <= scene.rank(low, router) || !is_heard || !is_believed {
                 continue;
             }
             let since = [
@@ -32,8 +34,12 @@ pub fn one_active(router: RouterIndex, scene: &Scene, network: &Network, now: In
                 scene.disturbed(low),
                 scene.disturbed(high),
                 network.disturbed(segment, high, low),
+                match scene.site.proof {
+                    Proof::Spared => Instant::START,
+                    Proof::Given => network.disturbed(segment, low, high),
+                },
             ];
-            let since = since.into_iter().max().expect("five moments have a last one");
+            let since = since.into_iter().max().expect("six moments have a last one");
             let word = |node| scene.seat(node, router).interval.duration() + network.longest_delay();
             let patience = match scene.site.proof {
                 Proof::Spared => word(high),

@@ -76,11 +76,19 @@ impl Routers {
                 outputs.push(RoutersOutput::Report(Report::DualActive { router, by, priority }));
             }
         }
-        // The other one has announced the addresses too: without this, neighbours stay with it until the next refresh.
-        // An interval is how often it is heard when all is well.
-        let (config, gap) = (&member.config, interval.duration());
-        let again = self.announcing.repeat(config.all_addresses(), gap, &self.links, now);
-        outputs.extend(again.into_iter().map(RoutersOutput::Announce));
+        self.draw_traffic_back(name, now, outputs);
+    }
+
+    /// Announces again what another Active has announced too: without this, neighbours stay with it until the next
+    /// refresh. It was Active in the whole sync group, even where its words on another link were not heard or believed.
+    fn draw_traffic_back(&mut self, name: &RouterName, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        for name in self.groups.together_with(name) {
+            let config = &self.members[&name].config;
+            // An interval is how often it is heard when all is well.
+            let gap = config.interval.duration();
+            let again = self.announcing.repeat(config.all_addresses(), gap, &self.links, now);
+            outputs.extend(again.into_iter().map(RoutersOutput::Announce));
+        }
     }
 
     /// Takes it that there are two Actives no longer: the other one is silent, or this node is none any more.
