@@ -46,6 +46,7 @@ pub struct Referee {
     announced: BTreeMap<(NodeIndex, InterfaceAddress), Instant>,
     announced_last_by: BTreeMap<InterfaceAddress, NodeIndex>,
     words: Words,
+    clocks: Clocks,
     /// When each node last heard another Active while it was Active itself.
     contested: [[Instant; ROUTER_LIMIT]; NODE_LIMIT],
 }
@@ -68,6 +69,15 @@ enum Words {
     Kept,
     /// One may have been lost, or never said.
     Lost,
+}
+
+/// Whether somebody has set a wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clocks {
+    /// Nobody has.
+    Kept,
+    /// Somebody has.
+    Set,
 }
 
 /// A take-over that is to come.
@@ -105,6 +115,7 @@ impl Referee {
             announced: BTreeMap::new(),
             announced_last_by: BTreeMap::new(),
             words: Words::Kept,
+            clocks: Clocks::Kept,
             contested: [[Instant::START; ROUTER_LIMIT]; NODE_LIMIT],
         };
         referee.note_extremes();
@@ -117,6 +128,8 @@ impl Referee {
     /// Where the nodes' intervals differ, the loser's last advertisement may reach a Backup after the winner's first one
     /// and teach it the loser's shorter interval; it claims once more and is answered. In a sync group a member that
     /// yields makes the others release, and a release sets a Backup's timer to the skew time, however little was left.
+    /// Where advertisements are proven and clocks are set, a Backup may take those of a node that was started again for
+    /// recordings until it claims itself, and is heard by that node.
     pub fn calm(&self, network: &Network) -> Duration {
         self.slowest_election + 4 * network.longest_delay() + MARGIN
     }
@@ -245,6 +258,12 @@ impl Referee {
         self.words = Words::Lost;
     }
 
+    /// Notes that somebody has set a wall clock.
+    pub fn set_clocks(&mut self) {
+        self.clocks = Clocks::Set;
+        self.note_extremes();
+    }
+
     /// Notes that an Active has heard another one and believed it: it has to draw the traffic back, in its whole sync
     /// group, since there the other one was Active too.
     pub fn contest(&mut self, node: NodeIndex, router: RouterIndex, now: Instant) {
@@ -313,7 +332,8 @@ impl Referee {
     fn longest_election(&self, RouterIndex(router): RouterIndex) -> Duration {
         let version = self.scene.site.routers[router].version;
         let (longest, lowest) = (self.longest_interval[router], self.lowest_priority[router]);
-        let rounds = 1 + u32::from(self.shortest_interval[router] != longest);
+        let has_recordings = self.scene.site.proof == Proof::Given && self.clocks == Clocks::Set;
+        let rounds = 1 + u32::from(self.shortest_interval[router] != longest) + u32::from(has_recordings);
         let seats = self.scene.site.node_indices().map(|node| self.scene.seat(node, RouterIndex(router)));
         let unheard = seats.map(|seat| seat.restraint.unheard).max().unwrap_or_default();
         let rounds = rounds * longest.active_down(version, lowest) + unheard;

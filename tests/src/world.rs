@@ -24,7 +24,8 @@ use crate::network::{Network, Quality};
 use crate::referee::Referee;
 use crate::scene::{Presence, Scene, Standing};
 use crate::site::{
-    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, interface_name, router_name,
+    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, interface_name,
+    router_name,
 };
 use crate::trace::{Detail, Trace, told};
 

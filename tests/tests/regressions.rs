@@ -9,7 +9,7 @@ use simulator::fault::{Clock, Fault, Reload};
 use simulator::kernel::Pace;
 use simulator::network::Road;
 use simulator::scene::NodeSet;
-use simulator::site::Proof;
+use simulator::site::{NodeIndex, Proof};
 use simulator::world::{Setting, World};
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Priority};
@@ -129,4 +129,21 @@ fn whoever_is_not_heard_by_one_whose_clock_is_behind_does_not_believe_it() {
         (4_000, road(LB1, LB2, Road::Open)),
     ];
     hold(&setting, &faults, Duration::from_secs(10));
+}
+
+/// It was heard with a clock that ran ahead, last by the third node, and said less when it was started again.
+#[test]
+fn a_third_node_takes_one_whose_clock_was_put_right_for_a_recording_until_it_has_claimed_itself() {
+    let mut setting = setting(&[7, 60, 179]);
+    setting.site.proof = Proof::Given;
+    let lb3 = NodeIndex(2);
+    let faults = [
+        (0, Fault::Clock(lb3, Clock::Ahead(Duration::from_hours(1)))),
+        (10_000, Fault::Road(OUTSIDE, lb3, LB2, Road::Closed)),
+        (2_500, Fault::Crash(lb3)),
+        (0, Fault::Road(OUTSIDE, lb3, LB2, Road::Open)),
+        (0, Fault::Clock(lb3, Clock::Right)),
+        (8_000, Fault::Start(lb3)),
+    ];
+    hold(&setting, &faults, Duration::from_secs(20));
 }

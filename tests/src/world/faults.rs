@@ -116,6 +116,7 @@ impl World {
             }
             Fault::Clock(node, clock) => {
                 self.machines[node.0].wall_clock = clock;
+                self.referee.set_clocks();
                 self.look_at_the_wall_clock(node)
             }
             Fault::Return(node) => self.command(node, fault, Input::Return { routers: self.every_router() }),
