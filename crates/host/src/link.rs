@@ -191,7 +191,9 @@ impl Interface {
 
     /// Returns this address, where it is there as Baton's own.
     pub(crate) fn own(&self, own: &InterfaceAddress, record: &Record) -> Option<&Address> {
-        let is_it = |there: &&Address| there.on(&self.name) == *own && record.owns_address(&self.name, there);
+        let is_it = |there: &&Address| {
+            there.ip == own.address && there.on(&self.name) == *own && record.owns_address(&self.name, there)
+        };
         self.addresses.iter().find(is_it)
     }
 

@@ -1,11 +1,14 @@
 //! The names that configurations give to things; each kind is a type of its own, so that none is taken for another.
 
+mod text;
+
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Serialize;
 use thiserror::Error;
+
+use self::text::Text;
 
 /// The longest name of a thing in a configuration, in bytes; it keeps log lines and tables readable.
 pub const NAME_LIMIT: usize = 64;
@@ -62,7 +65,7 @@ macro_rules! names {
     ($($(#[$docs:meta])* $name:ident, $limit:expr, $allowed:expr;)*) => {$(
         $(#[$docs])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub struct $name(Arc<str>);
+        pub struct $name(Text);
 
         impl $name {
             /// Returns the name with this text.
@@ -71,30 +74,30 @@ macro_rules! names {
             /// [`NameError`] when the text cannot be such a name.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check(text, $limit, $allowed)?;
-                Ok(Self(text.into()))
+                Ok(Self(Text::new(text)))
             }
 
             /// Returns the text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.pad(&self.0)
+                formatter.pad(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, formatter)
+                fmt::Debug::fmt(self.as_str(), formatter)
             }
         }
 
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
     )*};

@@ -4,6 +4,7 @@ mod advertisements;
 mod baton;
 mod busy;
 mod contender;
+mod crash_of_many;
 mod crash_outage;
 mod death;
 mod duty;
@@ -45,6 +46,8 @@ const KEEPALIVED: &str = "/usr/sbin/keepalived";
 pub(crate) enum Figure {
     /// The outage when the Active vanishes, at intervals of 1 s, 100 ms and 10 ms.
     CrashOutage,
+    /// The longest silence of any of 255 virtual routers at 100 ms when their Active vanishes.
+    CrashOfMany,
     /// What a planned hand-over costs, by a stop and by `baton pass`, at 1 s.
     HandOver,
     /// What is noticed when the daemon dies or stands still, alone or with its guard.
@@ -77,6 +80,7 @@ impl Figure {
     fn way(self) -> Way {
         match self {
             Self::CrashOutage => Way::Here(crash_outage::measure),
+            Self::CrashOfMany => Way::Here(crash_of_many::measure),
             Self::HandOver => Way::Here(hand_over::measure),
             Self::Death => Way::Here(death::measure),
             Self::Hostile => Way::Here(hostile::measure),

@@ -1,9 +1,10 @@
 //! What a client hears of the virtual routers' advertisements, and when.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,10 @@ const VRRP: i32 = 112;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// The source's place in an IPv4 header.
 const SOURCE: std::ops::Range<usize> = 12..16;
+/// The virtual router's number behind an IPv4 header without options, as a reader of a raw socket gets both.
+const VRID: usize = 21;
+/// What the kernel queues for the listener, in bytes: some bursts of 255 virtual routers.
+const QUEUE_BYTES: usize = 4 << 20;
 
 /// Listens until it is dropped.
 #[derive(Debug)]
@@ -31,7 +36,15 @@ pub(crate) struct Advertisements {
 #[derive(Debug, Default)]
 struct Record {
     is_ending: AtomicBool,
-    heard: Mutex<Vec<(Instant, Ipv4Addr)>>,
+    heard: Mutex<Vec<Heard>>,
+}
+
+/// One advertisement.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Instant,
+    from: Ipv4Addr,
+    vrid: u8,
 }
 
 impl Advertisements {
@@ -41,6 +54,7 @@ impl Advertisements {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(VRRP)))?;
             socket.join_multicast_v4(&GROUP, &interface)?;
             socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_recv_buffer_size(QUEUE_BYTES)?;
             Ok(socket)
         };
         let socket = machine.enter(open)?.map_err(BenchError::system("listen to advertisements"))?;
@@ -52,35 +66,65 @@ impl Advertisements {
 
     /// When a node was last heard, of the advertisements that arrived up to a moment.
     pub(crate) fn last_of(&self, node: Ipv4Addr, up_to: Instant) -> Option<Instant> {
-        let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = heard.iter().rev().skip_while(|(at, _)| *at > up_to);
-        before.find(|(_, source)| *source == node).map(|(at, _)| *at)
+        let heard = self.heard();
+        let mut before = heard.iter().rev().skip_while(|heard| heard.at > up_to);
+        before.find(|heard| heard.from == node).map(|heard| heard.at)
     }
 
     /// When these nodes were heard since a moment, in the order in which they were.
     pub(crate) fn turns(&self, nodes: &[Ipv4Addr], since: Instant) -> Vec<(Instant, Ipv4Addr)> {
-        let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let turns = heard.iter().filter(|(at, source)| *at > since && nodes.contains(source));
-        turns.copied().collect()
+        let turns = self.heard();
+        let turns = turns.iter().filter(|heard| heard.at > since && nodes.contains(&heard.from));
+        turns.map(|heard| (heard.at, heard.from)).collect()
     }
 
     /// How often a node was heard since a moment.
     pub(crate) fn count_of(&self, node: Ipv4Addr, since: Instant) -> usize {
-        let heard = self.record.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.iter().rev().take_while(|(at, _)| *at > since).filter(|(_, source)| *source == node).count()
+        let heard = self.heard();
+        heard.iter().rev().take_while(|heard| heard.at > since).filter(|heard| heard.from == node).count()
+    }
+
+    /// How long each virtual router that a node has claimed since a moment was without a word, from the last one of the node
+    /// before.
+    pub(crate) fn successions(
+        &self,
+        before: Ipv4Addr,
+        successor: Ipv4Addr,
+        since: Instant,
+    ) -> BTreeMap<u8, Duration> {
+        let heard = self.heard();
+        let (mut last, mut successions) = (BTreeMap::new(), BTreeMap::new());
+        for Heard { at, from, vrid } in heard.iter().copied() {
+            if from == before {
+                last.insert(vrid, at);
+            } else if from == successor && at > since {
+                let Some(last) = last.get(&vrid) else { continue };
+                successions.entry(vrid).or_insert(at.duration_since(*last));
+            }
+        }
+        successions
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Vec<Heard>> {
+        self.record.heard()
     }
 }
 
 impl Record {
+    fn heard(&self) -> MutexGuard<'_, Vec<Heard>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn fill(&self, mut socket: &Socket) {
         let mut packet = [0; 2048];
         while !self.is_ending.load(Ordering::Relaxed) {
             // Nothing within the time is as good as any other failure: look again.
             let Ok(length) = socket.read(&mut packet) else { continue };
             let now = Instant::now();
-            let source = packet[..length].get(SOURCE).and_then(|octets| <[u8; 4]>::try_from(octets).ok());
-            if let Some(source) = source {
-                self.heard.lock().unwrap_or_else(PoisonError::into_inner).push((now, source.into()));
+            let packet = &packet[..length];
+            let source = packet.get(SOURCE).and_then(|octets| <[u8; 4]>::try_from(octets).ok());
+            if let (Some(source), Some(vrid)) = (source, packet.get(VRID)) {
+                self.heard().push(Heard { at: now, from: source.into(), vrid: *vrid });
             }
         }
     }

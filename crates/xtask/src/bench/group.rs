@@ -11,6 +11,7 @@ use super::advertisements::Advertisements;
 use super::contender::{Contender, END_LIMIT, Folder, Programs};
 use super::duty::{Duty, FIRST, Node, Routers};
 use super::error::BenchError;
+use super::idle::holds_all;
 
 /// How often the client asks.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1);
@@ -117,6 +118,16 @@ impl<'lab> Group<'lab> {
         let address = self.address().into();
         let what = format!("{address} on {} alone", node.name);
         wait_until(&what, self.limit(), || Ok(self.lab.holders(address)? == [node.name]))?;
+        Ok(())
+    }
+
+    /// Waits until a node holds the addresses of all virtual routers, and the second node none of them.
+    pub(crate) fn wait_for_holder_of_all(&self, node: Node) -> Result<(), BenchError> {
+        let what = format!("All virtual addresses on {} alone", node.name);
+        let others = || self.routers.nodes.iter().filter(|other| other.name != node.name);
+        wait_until(&what, self.limit(), || {
+            Ok(others().all(|other| holds_all(self.lab, self.routers, node, *other).unwrap_or(false)))
+        })?;
         Ok(())
     }
 
