@@ -286,7 +286,7 @@ impl Referee {
         invariants::only_an_active_speaks(node, outputs, &self.scene, held)
     }
 
-    /// Looks at where the neighbours' traffic goes now that everything is settled; an owner discards what others say.
+    /// Looks at where the neighbours' traffic goes now that everything is settled.
     ///
     /// # Errors
     /// The invariant that does not hold.
@@ -295,10 +295,7 @@ impl Referee {
         for router in scene.site.router_indices() {
             let actives = scene.actives(router).filter(|node| scene.presence(*node) == Presence::Running);
             for active in actives {
-                let contested = match scene.seat(active, router).priority {
-                    Priority::OWNER => Instant::START,
-                    _ => self.contested[active.0][router.0],
-                };
+                let contested = self.contested[active.0][router.0];
                 for address in scene.site.moving_addresses(active, router) {
                     let announced = self.announced.get(&(active, address.clone())).copied();
                     invariants::traffic_goes_to_the_active(
@@ -332,8 +329,8 @@ impl Referee {
     fn longest_election(&self, RouterIndex(router): RouterIndex) -> Duration {
         let version = self.scene.site.routers[router].version;
         let (longest, lowest) = (self.longest_interval[router], self.lowest_priority[router]);
-        let has_recordings = self.scene.site.proof == Proof::Given && self.clocks == Clocks::Set;
-        let rounds = 1 + u32::from(self.shortest_interval[router] != longest) + u32::from(has_recordings);
+        let rounds =
+            1 + u32::from(self.shortest_interval[router] != longest) + u32::from(self.may_be_disbelieved());
         let seats = self.scene.site.node_indices().map(|node| self.scene.seat(node, RouterIndex(router)));
         let unheard = seats.map(|seat| seat.restraint.unheard).max().unwrap_or_default();
         let rounds = rounds * longest.active_down(version, lowest) + unheard;
@@ -341,6 +338,11 @@ impl Referee {
             Grouping::Apart => rounds,
             Grouping::Together => rounds + longest.skew(version, lowest),
         }
+    }
+
+    /// Tells whether a node may take for a recording what another one says.
+    fn may_be_disbelieved(&self) -> bool {
+        self.scene.site.proof == Proof::Given && self.clocks == Clocks::Set
     }
 
     fn look_at_hand_over(&self, node: NodeIndex, router: RouterIndex, now: Instant) -> Result<(), Broken> {
@@ -406,7 +408,7 @@ impl Referee {
             let version = self.scene.site.routers[router.0].version;
             let (ours, theirs) = (self.scene.seat(heir, router), self.scene.seat(from, router));
             let segment = self.scene.segment(router);
-            let hears = network.is_open(segment, from, heir);
+            let hears = network.is_open(segment, from, heir) && !self.may_be_disbelieved();
             let is_accepted = !self.scene.preempts(heir, router) || theirs.priority >= ours.priority;
             let known_since = self.scene.since(from, router).max(self.quiet_since);
             let has_heard = known_since + theirs.interval.duration() + 2 * network.longest_delay() < now;

@@ -147,3 +147,23 @@ fn a_third_node_takes_one_whose_clock_was_put_right_for_a_recording_until_it_has
     ];
     hold(&setting, &faults, Duration::from_secs(20));
 }
+
+/// It discards what others advertise, and so did not know that somebody had stood in for it.
+#[test]
+fn an_owner_left_the_neighbours_with_the_one_that_stood_in_for_it_behind_a_split() {
+    let mut setting = setting(&[254, 100]);
+    setting.site.nodes[0].seats[0].priority = Priority::OWNER;
+    let island = |road| Fault::Island(OUTSIDE, NodeSet::of([LB2]), road);
+    let faults = [(10_000, island(Road::Closed)), (6_000, island(Road::Open))];
+    hold(&setting, &faults, Duration::from_secs(10));
+}
+
+/// What it took for recordings taught it no interval.
+#[test]
+fn whoever_takes_the_active_for_a_recording_waits_for_as_long_as_its_own_interval_says() {
+    let mut setting = setting(&[150, 100]);
+    setting.site.proof = Proof::Given;
+    setting.site.nodes[0].seats[0].interval = Centiseconds::new(10);
+    let faults = [(0, Fault::Clock(LB2, Clock::Ahead(Duration::from_hours(1)))), (1_000, Fault::Crash(LB1))];
+    hold(&setting, &faults, Duration::from_secs(20));
+}

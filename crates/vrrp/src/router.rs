@@ -444,9 +444,11 @@ impl VirtualRouter {
         advertise_at: Instant,
         now: Instant,
     ) -> Vec<RouterAction> {
-        // RFC 9568, section 7.1: the owner of the addresses discards what others advertise for them.
+        let contested = RouterAction::Contested { by: from, priority: heard.priority };
+        // RFC 9568, section 7.1: the owner of the addresses discards what others advertise for them. That they do is news
+        // all the same: the neighbours may think that the addresses are there.
         if self.is_owner() {
-            return Vec::new();
+            return vec![contested];
         }
         if heard.priority == Priority::RELEASE {
             self.state = State::Active { advertise_at: self.next_advertisement(now) };
@@ -465,10 +467,7 @@ impl VirtualRouter {
             let cause = BecomeBackupCause::Overslept { by: from, priority: heard.priority };
             return vec![RouterAction::BecameBackup(cause)];
         }
-        vec![
-            RouterAction::Advertise(self.claim()),
-            RouterAction::Contested { by: from, priority: heard.priority },
-        ]
+        vec![RouterAction::Advertise(self.claim()), contested]
     }
 
     /// Version 2 carries no interval to learn: one that differs was refused before it came here.

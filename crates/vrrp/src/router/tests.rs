@@ -255,7 +255,14 @@ fn table() -> Vec<Row> {
             INITIALIZE,
             silent,
         ));
-        rows.push(row("7.1 the owner discards", owner(), ACTIVE, Heard(priority, GREATER), ACTIVE, silent));
+        rows.push(row(
+            "7.1 the owner discards",
+            owner(),
+            ACTIVE,
+            Heard(priority, GREATER),
+            ACTIVE,
+            &[contested(priority, GREATER)],
+        ));
     }
     rows
 }
