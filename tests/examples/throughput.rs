@@ -12,8 +12,8 @@ use simulator::invariants::Broken;
 use simulator::kernel::Pace;
 use simulator::network::{Order, Quality};
 use simulator::site::{
-    Cast, Grouping, NodeIndex, Proof, Seat, SegmentIndex, Site, SiteFollow, SiteNode, SiteRouter,
-    SiteService, Sorry,
+    Cast, Grouping, Hardware, NodeIndex, Proof, Routing, Seat, SegmentIndex, Site, SiteFollow, SiteNode,
+    SiteRouter, SiteService, Sorry,
 };
 use simulator::trace::Detail;
 use simulator::world::{Setting, World};
@@ -63,6 +63,8 @@ fn setting() -> Setting {
         family: Family::V4,
         cast: Cast::Multicast,
         gateway: None,
+        hardware: Hardware::Interface,
+        routing: Routing::Still,
     };
     let service = SiteService {
         follow: SiteFollow::Routers,

@@ -41,7 +41,7 @@ pub enum Fault {
     ServerDies(ServerIndex),
     /// A real server answers again.
     ServerReturns(ServerIndex),
-    /// Somebody else removes a virtual address, one of those there by this number.
+    /// Somebody else removes an address, a route, a rule or an interface that is Baton's, the one of this number.
     Theft(NodeIndex, usize),
     /// A kernel refuses virtual addresses or no longer.
     Temper(NodeIndex, Temper),
@@ -122,7 +122,7 @@ impl fmt::Display for Fault {
             }
             Self::ServerDies(server) => write!(formatter, "real server {} dies", server.0 + 1),
             Self::ServerReturns(server) => write!(formatter, "real server {} returns", server.0 + 1),
-            Self::Theft(node, _) => write!(formatter, "somebody removes an address of {}", node_name(*node)),
+            Self::Theft(node, _) => write!(formatter, "somebody removes something of {}", node_name(*node)),
             Self::Temper(node, Temper::Refusing) => {
                 write!(formatter, "the kernel of {} refuses addresses", node_name(*node))
             }

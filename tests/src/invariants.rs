@@ -17,8 +17,8 @@ pub use self::election::{
 };
 pub use self::holding::{
     a_stop_leaves_nothing, checks_find_the_truth, kernels_come_to_rest, nothing_else_is_wanted_unsaid,
-    plan_reaches_what_is_wanted, table_before_address, the_host_holds_what_is_active_and_fit,
-    what_is_not_accepted_is_dropped,
+    nothing_hangs_in_the_air, plan_reaches_what_is_wanted, table_before_address,
+    the_host_holds_what_is_active_and_fit, what_is_not_accepted_is_dropped,
 };
 
 /// An invariant that does not hold.

@@ -9,6 +9,7 @@ use node::plan::{Change, Step, plan};
 use node::reconciliation::{Agreement, Reconciliation, Refusal, RefusalKind};
 
 use crate::invariants::{self, Broken};
+use crate::site::{is_kept, is_there};
 
 /// How long the reconciler waits before it tries again what the kernel refused.
 const REFUSAL_RETRY: Duration = Duration::from_millis(300);
@@ -29,6 +30,15 @@ pub enum Temper {
     Obliging,
     /// It refuses every one.
     Refusing,
+}
+
+/// Whether there was something to take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theft {
+    /// There was.
+    Done,
+    /// There was not.
+    InVain,
 }
 
 /// What the reconciler is doing.
@@ -84,12 +94,12 @@ pub struct Kernel {
     wish: Wish,
     /// The addresses that the daemon was told it holds.
     told: BTreeSet<InterfaceAddress>,
-    /// The addresses that somebody else took away and that were not put back yet.
-    stolen: BTreeSet<InterfaceAddress>,
-    /// The addresses whose refusal the daemon was told.
-    refused: BTreeSet<InterfaceAddress>,
-    /// Those of them that are not to be tried again yet.
-    tried: BTreeSet<InterfaceAddress>,
+    /// What puts back what somebody else took away.
+    stolen: Vec<Change>,
+    /// What the daemon was told that it is refused.
+    refused: Vec<Change>,
+    /// What is not to be tried again yet.
+    tried: Vec<Change>,
 }
 
 impl Kernel {
@@ -103,9 +113,9 @@ impl Kernel {
             ticket: Ticket(0),
             wish: Wish::Known,
             told: BTreeSet::new(),
-            stolen: BTreeSet::new(),
-            refused: BTreeSet::new(),
-            tried: BTreeSet::new(),
+            stolen: Vec::new(),
+            refused: Vec::new(),
+            tried: Vec::new(),
         }
     }
 
@@ -149,12 +159,21 @@ impl Kernel {
         self.tried.clear();
     }
 
-    /// Takes an address away behind the daemon's back; returns which, when there was one.
-    pub fn steal(&mut self, choice: usize) -> Option<InterfaceAddress> {
-        let address = self.held.addresses.iter().cycle().nth(choice)?.clone();
-        self.held.addresses.remove(&address);
-        self.stolen.insert(address.clone());
-        Some(address)
+    /// Takes something away behind the daemon's back, and with it what cannot be there without it.
+    pub fn steal(&mut self, choice: usize) -> Theft {
+        let HostState { devices, addresses, routes, rules, .. } = &self.held;
+        let things: Vec<_> = (addresses.iter().cloned().map(|address| Change::Address(Step::Leave, address)))
+            .chain(routes.iter().cloned().map(|route| Change::Route(Step::Leave, route)))
+            .chain(rules.iter().cloned().map(|rule| Change::Rule(Step::Leave, rule)))
+            .chain(devices.iter().cloned().map(|device| Change::Device(Step::Leave, device)))
+            .collect();
+        let Some(loot) = things.iter().cycle().nth(choice) else { return Theft::InVain };
+        let before = self.held.clone();
+        self.held.apply(loot);
+        self.drop_what_hangs_in_the_air();
+        let gone = lost(&before, &self.held);
+        self.stolen.extend(gone);
+        Theft::Done
     }
 
     /// Hears that something else is wanted, or that something is missing; answers when it is to be seen to, unless that
@@ -225,30 +244,61 @@ impl Kernel {
     }
 
     fn is_tried(&self, change: &Change) -> bool {
-        matches!(change, Change::Address(Step::Take, address) if self.tried.contains(address))
+        self.tried.contains(change)
     }
 
     fn make(&mut self, change: &Change, wanted: &Wanted, outcome: &mut Reconciliation) -> Result<(), Broken> {
-        if let Change::Address(Step::Take, address) = change {
-            if self.temper == Temper::Refusing {
-                self.tried.insert(address.clone());
-                if self.refused.insert(address.clone()) {
-                    let reason = "the kernel of this scenario refuses it".to_owned();
-                    let change = change.clone();
-                    outcome.refused.push(Refusal { change, kind: RefusalKind::Kernel, reason });
-                }
-                return Ok(());
+        let is_address = matches!(change, Change::Address(Step::Take, _));
+        if is_address && self.temper == Temper::Refusing {
+            self.refuse(change, "the kernel of this scenario refuses it", outcome);
+            return Ok(());
+        }
+        let is_undisturbed = self.refused.is_empty() && self.stolen.is_empty();
+        if let Err(broken) = invariants::nothing_hangs_in_the_air(change, &self.held) {
+            if is_undisturbed {
+                return Err(broken);
             }
-            self.refused.remove(address);
-            self.tried.remove(address);
-            if self.stolen.remove(address) {
+            // An address that was planned before somebody took its interface away is planned again.
+            if !is_address {
+                self.refuse(change, "what it needs is not there", outcome);
+            }
+            return Ok(());
+        }
+        self.refused.retain(|refused| refused != change);
+        self.tried.retain(|tried| tried != change);
+        if let Some(index) = self.stolen.iter().position(|stolen| stolen == change) {
+            self.stolen.swap_remove(index);
+            if let Change::Address(_, address) = change {
                 self.told.remove(address);
-                outcome.repaired.push(change.clone());
             }
+            outcome.repaired.push(change.clone());
         }
         invariants::table_before_address(change, &self.held, wanted)?;
         self.held.apply(change);
+        self.drop_what_hangs_in_the_air();
+        match change {
+            Change::Device(..) => outcome.devices.push(change.clone()),
+            Change::Route(..) | Change::Rule(..) => outcome.rerouted.push(change.clone()),
+            Change::Address(..) | Change::Drop(..) | Change::Service(_) => {}
+        }
         invariants::what_is_not_accepted_is_dropped(change, &self.held, wanted)
+    }
+
+    fn refuse(&mut self, change: &Change, reason: &str, outcome: &mut Reconciliation) {
+        self.tried.push(change.clone());
+        if !self.refused.contains(change) {
+            self.refused.push(change.clone());
+            let (change, reason) = (change.clone(), reason.to_owned());
+            outcome.refused.push(Refusal { change, kind: RefusalKind::Kernel, reason });
+        }
+    }
+
+    /// Does what a kernel does by itself: what is on an interface goes with it, and a route with the address that it
+    /// comes from.
+    fn drop_what_hangs_in_the_air(&mut self) {
+        let HostState { devices, addresses, routes, .. } = &mut self.held;
+        addresses.retain(|address| is_there(&address.interface, devices));
+        routes.retain(|route| is_kept(route, addresses, devices));
     }
 
     fn tell_what_stands(&mut self, wanted: &Wanted, outcome: &mut Reconciliation) {
@@ -278,4 +328,17 @@ impl Kernel {
         outcome.agreement = Agreement::Settled;
         Ok(())
     }
+}
+
+/// Returns what puts back what was there before and is not any more.
+fn lost(before: &HostState, held: &HostState) -> Vec<Change> {
+    let addresses = before.addresses.difference(&held.addresses).cloned();
+    let routes = before.routes.difference(&held.routes).cloned();
+    let rules = before.rules.difference(&held.rules).cloned();
+    let devices = before.devices.difference(&held.devices).cloned();
+    (addresses.map(|address| Change::Address(Step::Take, address)))
+        .chain(routes.map(|route| Change::Route(Step::Take, route)))
+        .chain(rules.map(|rule| Change::Rule(Step::Take, rule)))
+        .chain(devices.map(|device| Change::Device(Step::Take, device)))
+        .collect()
 }

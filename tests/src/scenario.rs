@@ -16,8 +16,8 @@ use crate::kernel::{Pace, Temper};
 use crate::network::{Order, Quality, Road};
 use crate::scene::NodeSet;
 use crate::site::{
-    Carrier, Cast, Grouping, NODE_LIMIT, NodeIndex, Proof, Seat, SegmentIndex, ServerIndex, Site, SiteFollow,
-    SiteNode, SiteRouter, SiteService, Sorry,
+    Carrier, Cast, Grouping, Hardware, NODE_LIMIT, NodeIndex, Proof, Routing, Seat, SegmentIndex,
+    ServerIndex, Site, SiteFollow, SiteNode, SiteRouter, SiteService, Sorry,
 };
 use crate::trace::Detail;
 use crate::world::{Setting, World};
@@ -25,9 +25,9 @@ use crate::world::{Setting, World};
 /// How many faults a schedule has at most, each with its undoing.
 const FAULT_LIMIT: u64 = 8;
 
-/// The most changes from one state of a kernel to another: two virtual routers with three addresses each, and a service
-/// with its three real servers and the sorry server.
-const CHANGE_LIMIT: usize = 2 * 3 * 2 + 2 * 4;
+/// The most changes from one state of a kernel to another: two virtual routers with four addresses each, what is dropped
+/// for them, a device, two routes and a rule, and a service with its three real servers and the sorry server.
+const CHANGE_LIMIT: usize = 2 * (2 * 4 + 4) * 2 + 2 * 4;
 
 /// A virtual router whose address was refused stays out of its election for half a minute; a quiet time after refusals
 /// is that much longer, and only worlds whose nodes advertise rarely have refusals, so that it is not dear.
@@ -215,7 +215,7 @@ fn setting(dice: &mut Dice, detail: Detail) -> Setting {
 
 fn site(dice: &mut Dice) -> Site {
     let nodes = dice.pick(&[2, 2, 2, 3, 3, 4, NODE_LIMIT]);
-    let (grouping, routers) = match dice.below(10) {
+    let (grouping, mut routers) = match dice.below(10) {
         0..=5 => (Grouping::Apart, vec![router(dice, SegmentIndex(0))]),
         6 => (Grouping::Apart, vec![router(dice, SegmentIndex(0)), router(dice, SegmentIndex(0))]),
         7 => (Grouping::Apart, vec![router(dice, SegmentIndex(0)), router(dice, SegmentIndex(1))]),
@@ -227,6 +227,12 @@ fn site(dice: &mut Dice) -> Site {
     let seconds = dice.pick(&[100, 100, 200]);
     let equal = dice.chance(PerMille(200));
     let owner = grouping == Grouping::Apart && dice.chance(PerMille(50));
+    if owner {
+        // Its addresses stand on its own interface whatever it is.
+        for router in &mut routers {
+            (router.hardware, router.routing) = (Hardware::Interface, Routing::Still);
+        }
+    }
     // An owner answers nobody: where intervals differ, the others can follow each other between two of its words.
     let mix = !owner && dice.chance(PerMille(250));
     let refusal = dice.pick(&[0, 0, 200, 500, 1000]);
@@ -267,7 +273,9 @@ fn router(dice: &mut Dice, segment: SegmentIndex) -> SiteRouter {
     ]);
     let cast = dice.pick(&[Cast::Multicast, Cast::Multicast, Cast::Unicast]);
     let gateway = dice.chance(PerMille(200)).then_some(SegmentIndex(1));
-    SiteRouter { segment, version, family, cast, gateway }
+    let hardware = if dice.chance(PerMille(200)) { Hardware::Virtual } else { Hardware::Interface };
+    let routing = if dice.chance(PerMille(200)) { Routing::Moving } else { Routing::Still };
+    SiteRouter { segment, version, family, cast, gateway, hardware, routing }
 }
 
 fn service(site: &Site, dice: &mut Dice) -> SiteService {
@@ -308,7 +316,7 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
             let island = NodeSet::of(site.node_indices().filter(|node| island >> node.0 & 1 == 1));
             (Fault::Island(segment, island, Road::Closed), vec![Fault::Island(segment, island, Road::Open)])
         }
-        12 => (Fault::Theft(node, dice.index(4)), Vec::new()),
+        12 => (Fault::Theft(node, dice.index(10)), Vec::new()),
         13 if longest_interval(site) >= RARE && dice.chance(PerMille(100)) => {
             (Fault::Temper(node, Temper::Refusing), vec![Fault::Temper(node, Temper::Obliging)])
         }

@@ -1,5 +1,7 @@
 //! What is configured where: the nodes of a world and the configuration that each one gets.
 
+mod belongings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU8;
@@ -18,6 +20,8 @@ use vrrp::{
     Authentication, Centiseconds, ChecksumStyle, Family, Hmac, HmacMode, Key, KeyId, KeyRing, MacAddress,
     Measure, Preemption, Priority, Restraint, Version, Vrid,
 };
+
+pub use self::belongings::{Hardware, Routing, is_kept, is_there};
 
 /// The most nodes that a site has; invariants keep arrays of this length.
 pub const NODE_LIMIT: usize = 5;
@@ -103,6 +107,10 @@ pub struct SiteRouter {
     pub cast: Cast,
     /// Where an address stands that moves along without being advertised, if there is one.
     pub gateway: Option<SegmentIndex>,
+    /// Whose hardware address its addresses have.
+    pub hardware: Hardware,
+    /// Whether routes and rules move along.
+    pub routing: Routing,
 }
 
 /// Whom a virtual router advertises to.
@@ -227,7 +235,8 @@ impl Site {
     /// Returns the addresses that a node advertises for a virtual router.
     pub fn virtual_addresses(&self, node: NodeIndex, router: RouterIndex) -> Vec<InterfaceAddress> {
         let SiteRouter { segment, family, .. } = self.routers[router.0];
-        (0..self.nodes[node.0].addresses).map(|n| virtual_address(router, segment, family, n)).collect()
+        let address = |n| virtual_address(router, segment, family, n, self.standing_on(router));
+        (0..self.nodes[node.0].addresses).map(address).collect()
     }
 
     /// Returns the configuration of one node.
@@ -276,12 +285,25 @@ impl Site {
         }
     }
 
+    /// Returns the interface of a virtual router's own hardware address, as a node that holds it sees it.
+    pub fn device_link(&self, router: RouterIndex, carrier: Carrier) -> Option<LinkState> {
+        let device = self.device(router)?;
+        Some(LinkState {
+            index: 100 + number(router.0),
+            is_up: carrier == Carrier::Up,
+            mac: Some(device.mac),
+            primary_v4: None,
+            link_local: None,
+            addresses: BTreeSet::new(),
+        })
+    }
+
     fn peers(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> + use<> {
         self.node_indices().filter(move |peer| *peer != node)
     }
 
     fn virtual_router(&self, node: NodeIndex, router: RouterIndex) -> VirtualRouterConfig {
-        let SiteRouter { segment, version, family, cast, gateway: _ } = self.routers[router.0];
+        let SiteRouter { segment, version, family, cast, .. } = self.routers[router.0];
         let Seat { priority, interval, preemption, restraint } = self.seat(node, router);
         let transport = match cast {
             Cast::Multicast => Transport::Multicast { source: None },
@@ -307,9 +329,9 @@ impl Site {
             addresses: self.virtual_addresses(node, router),
             unadvertised: self.gateway(router).into_iter().collect(),
             accept: accept_mode(router, priority),
-            device: None,
-            routes: Vec::new(),
-            rules: Vec::new(),
+            device: self.device(router),
+            routes: self.routes(node, router),
+            rules: self.rules(router),
             announcements: Announcements {
                 burst: BURST,
                 repeat_after: self.repeat_after(),
@@ -420,12 +442,6 @@ pub fn interface_name(segment: SegmentIndex) -> InterfaceName {
     InterfaceName::new(INTERFACE_NAMES[segment.0]).expect("the names of a site are plain")
 }
 
-/// Returns the segment that an interface is on.
-pub fn segment_of(interface: &InterfaceName) -> SegmentIndex {
-    let index = INTERFACE_NAMES.iter().position(|known| *known == interface.as_str());
-    SegmentIndex(index.expect("a node speaks of the interfaces of its configuration only"))
-}
-
 /// Returns a node's own address for unicast.
 pub fn unicast_address(node: NodeIndex, segment: SegmentIndex, family: Family) -> IpAddr {
     let last = 11 + octet(node.0);
@@ -475,14 +491,20 @@ fn vrid(router: RouterIndex) -> Vrid {
 }
 
 /// An IPv6 virtual router's first address is link-local, as the RFC asks.
-fn virtual_address(router: RouterIndex, segment: SegmentIndex, family: Family, n: u8) -> InterfaceAddress {
+fn virtual_address(
+    router: RouterIndex,
+    segment: SegmentIndex,
+    family: Family,
+    n: u8,
+    interface: InterfaceName,
+) -> InterfaceAddress {
     let last = 50 + 10 * octet(router.0) + n;
     let (address, prefix_length) = match family {
         Family::V4 => (Ipv4Addr::new(10, 77 + octet(segment.0), 0, last).into(), 24),
         Family::V6 if n == 0 => (vrid(router).link_local_address().into(), 64),
         Family::V6 => (Ipv6Addr::new(0xFD77, segment_word(segment), 0, 0, 0, 0, 0, last.into()).into(), 64),
     };
-    InterfaceAddress::new(interface_name(segment), address, prefix_length)
+    InterfaceAddress::new(interface, address, prefix_length)
 }
 
 fn link_local(node: NodeIndex) -> Ipv6Addr {

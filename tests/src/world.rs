@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use monotonic::Instant;
 use node::name::InterfaceName;
+use node::plan::Change;
 use node::pools::{Outcome, ProbeId};
 use node::report::Report;
 use node::{Datagram, Input, Segment};
@@ -350,8 +351,12 @@ impl World {
             let ticket = appointment.ticket;
             self.queue.put(self.now + appointment.after, Event::KernelWork { node, life, ticket });
         }
+        let has_devices = changes.iter().any(|change| matches!(change, Change::Device(..)));
         for change in changes {
             self.trace.note(Detail::Story, node, self.now, || format!("kernel: {change}"));
+        }
+        if has_devices {
+            self.tell_devices(node)?;
         }
         let Some(outcome) = outcome else { return Ok(()) };
         let machine = &mut self.machines[node.0];

@@ -13,7 +13,7 @@ use super::{Broken, ensure};
 use crate::health_book::HealthBook;
 use crate::kernel::Kernel;
 use crate::scene::{Scene, Standing};
-use crate::site::{NodeIndex, RouterIndex, ServerIndex, SiteFollow, node_name};
+use crate::site::{NodeIndex, RouterIndex, ServerIndex, SiteFollow, is_kept, is_there, node_name};
 
 /// An address comes only when every table of its holding is complete, and a table is dismantled only when its address
 /// is gone, after each single change.
@@ -89,6 +89,38 @@ pub fn what_is_not_accepted_is_dropped(
     Ok(())
 }
 
+/// What is taken has what it needs, and what leaves takes nothing of Baton's along, after each single change: an address
+/// its interface, and a route its interface and the address that it comes from.
+///
+/// # Errors
+/// [`Broken`] with the change.
+pub fn nothing_hangs_in_the_air(change: &Change, held: &HostState) -> Result<(), Broken> {
+    match change {
+        Change::Address(Step::Take, address) => {
+            let has_ground = is_there(&address.interface, &held.devices);
+            ensure!(nothing_hangs_in_the_air, has_ground, "{change} without its interface");
+        }
+        Change::Route(Step::Take, route) => {
+            let has_ground = is_kept(route, &held.addresses, &held.devices);
+            ensure!(nothing_hangs_in_the_air, has_ground, "{change} while only {held:?} is here");
+        }
+        Change::Address(Step::Leave, address) => {
+            let mut bereft = held.routes.iter().filter(|route| route.source == Some(address.address));
+            ensure!(nothing_hangs_in_the_air, bereft.next().is_none(), "{change} before its routes");
+        }
+        Change::Device(Step::Leave, device) => {
+            let mut bereft = held.addresses.iter().filter(|address| address.interface == device.name);
+            ensure!(nothing_hangs_in_the_air, bereft.next().is_none(), "{change} before its addresses");
+        }
+        Change::Device(Step::Take, _)
+        | Change::Route(Step::Leave, _)
+        | Change::Rule(..)
+        | Change::Drop(..)
+        | Change::Service(_) => {}
+    }
+    Ok(())
+}
+
 /// A plan that was carried out leaves exactly what is wanted, and nothing is left to plan.
 ///
 /// # Errors
@@ -141,6 +173,21 @@ pub fn the_host_holds_what_is_active_and_fit(
         "{} holds {:?} where it should hold {addresses:?}",
         node_name(node),
         held.addresses
+    );
+    let active = || scene.site.router_indices().filter(|router| is_active(*router));
+    let expected = HostState {
+        devices: active().filter_map(|router| scene.site.device(router)).collect(),
+        addresses,
+        routes: active().flat_map(|router| scene.site.routes(node, router)).collect(),
+        rules: active().flat_map(|router| scene.site.rules(router)).collect(),
+        drops: held.drops.clone(),
+        services: held.services.clone(),
+    };
+    ensure!(
+        the_host_holds_what_is_active_and_fit,
+        expected == *held,
+        "{} holds {held:?} where it should hold {expected:?}",
+        node_name(node)
     );
     let Some(service) = &scene.site.service else { return Ok(()) };
     let is_here = match service.follow {

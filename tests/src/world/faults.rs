@@ -13,7 +13,7 @@ use crate::dice::PerMille;
 use crate::fault::{Fault, Reload};
 use crate::health_book::HealthBook;
 use crate::invariants::{self, Broken};
-use crate::kernel::Temper;
+use crate::kernel::{Temper, Theft};
 use crate::machine::Daemon;
 use crate::network::{Quality, Road};
 use crate::referee::End;
@@ -94,10 +94,7 @@ impl World {
                 self.set_life(server, Life::Alive);
                 Ok(())
             }
-            Fault::Theft(node, choice) => {
-                self.steal(node, choice);
-                Ok(())
-            }
+            Fault::Theft(node, choice) => self.steal(node, choice),
             Fault::Temper(node, temper) => {
                 self.machines[node.0].kernel.set_temper(temper);
                 if temper == Temper::Refusing {
@@ -218,6 +215,7 @@ impl World {
         for segment in self.referee.scene.site.segments() {
             self.tell_link(node, segment)?;
         }
+        self.tell_devices(node)?;
         self.look_at_the_wall_clock(node)?;
         self.feed(node, Input::Start)?;
         // A kernel may hold what a daemon before this one left.
@@ -247,6 +245,7 @@ impl World {
                 self.referee.scene.set_presence(node, Presence::Running);
                 self.referee.disturb_node(node, self.now);
                 self.look_at_the_wall_clock(node)?;
+                self.tell_devices(node)?;
                 backlog.sort_by_key(|event| !matches!(event, Event::Arrival { .. }));
                 for event in backlog {
                     self.happen(event)?;
@@ -270,7 +269,21 @@ impl World {
             backlog.push(Event::Fault(Fault::Carrier(node, segment, carrier)));
             return Ok(());
         }
-        self.tell_link(node, segment)
+        self.tell_link(node, segment)?;
+        self.tell_devices(node)
+    }
+
+    /// Tells a node of the interfaces that it made.
+    pub(super) fn tell_devices(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        for router in self.referee.scene.site.router_indices() {
+            let scene = &self.referee.scene;
+            let Some(device) = scene.site.device(router) else { continue };
+            let carrier = scene.carrier(node, scene.segment(router));
+            let is_there = self.machines[node.0].kernel.held().devices.contains(&device);
+            let state = is_there.then(|| scene.site.device_link(router, carrier)).flatten();
+            self.feed(node, Input::Link(LinkEvent { interface: device.name, state }))?;
+        }
+        Ok(())
     }
 
     fn tell_link(&mut self, node: NodeIndex, segment: SegmentIndex) -> Result<(), Broken> {
@@ -286,11 +299,13 @@ impl World {
         }
     }
 
-    fn steal(&mut self, node: NodeIndex, choice: usize) {
+    fn steal(&mut self, node: NodeIndex, choice: usize) -> Result<(), Broken> {
         let machine = &mut self.machines[node.0];
-        if machine.kernel.steal(choice).is_some() && !matches!(machine.daemon, Daemon::Absent) {
+        if machine.kernel.steal(choice) == Theft::Done && !matches!(machine.daemon, Daemon::Absent) {
+            self.tell_devices(node)?;
             self.wake_kernel(node);
         }
+        Ok(())
     }
 
     fn reload(&mut self, node: NodeIndex, reload: Reload) -> Result<(), Broken> {

@@ -13,7 +13,7 @@ use crate::machine::{Daemon, Machine};
 use crate::network::Fate;
 use crate::scene::{Presence, Standing};
 use crate::site::{
-    Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address, segment_of,
+    Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address,
     unicast_address,
 };
 use crate::trace::Detail;
@@ -77,7 +77,7 @@ impl World {
 
     fn send(&mut self, from: NodeIndex, transmission: &Transmission, detail: Detail) {
         let Transmission { interface, source, destination, mac: _, payload } = transmission;
-        let segment = segment_of(interface);
+        let segment = self.referee.scene.site.segment_of(interface);
         self.trace.note(detail, from, self.now, || {
             format!("advertises vrid {} with priority {} to {destination}", payload[1], payload[2])
         });
@@ -123,7 +123,7 @@ impl World {
         let Announcement { address, count, .. } = announcement;
         self.trace.note(Detail::Story, node, self.now, || format!("announces {address}, {count} times"));
         self.referee.hear_announcement(node, address, self.now);
-        let segment = segment_of(&address.interface);
+        let segment = self.referee.scene.site.segment_of(&address.interface);
         let scene = &self.referee.scene;
         // Nobody else listens.
         let listens = |to: &NodeIndex| {
@@ -144,7 +144,7 @@ impl World {
 
     /// Machines answer whether a daemon runs on them or not.
     fn solicit(&mut self, node: NodeIndex, solicitation: &Solicitation) {
-        let segment = segment_of(&solicitation.interface);
+        let segment = self.referee.scene.site.segment_of(&solicitation.interface);
         let nodes: Vec<_> = self.referee.scene.site.node_indices().filter(|other| *other != node).collect();
         for address in &solicitation.peers {
             self.trace.note(Detail::Everything, node, self.now, || format!("asks for {address}"));

@@ -7,8 +7,8 @@ use simulator::dice::PerMille;
 use simulator::kernel::Pace;
 use simulator::network::{Order, Quality};
 use simulator::site::{
-    Cast, Grouping, NodeIndex, Proof, Seat, SegmentIndex, Site, SiteFollow, SiteNode, SiteRouter,
-    SiteService, Sorry,
+    Cast, Grouping, Hardware, NodeIndex, Proof, Routing, Seat, SegmentIndex, Site, SiteFollow, SiteNode,
+    SiteRouter, SiteService, Sorry,
 };
 use simulator::trace::Detail;
 use simulator::world::Setting;
@@ -41,6 +41,8 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
         family: Family::V4,
         cast: Cast::Multicast,
         gateway: None,
+        hardware: Hardware::Interface,
+        routing: Routing::Still,
     };
     let service = SiteService {
         follow: SiteFollow::Routers,
