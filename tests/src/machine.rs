@@ -49,6 +49,14 @@ pub(crate) enum Daemon {
 }
 
 impl Machine {
+    /// Whether what neighbours announce is heard.
+    pub(crate) fn listens_to_neighbours(&self) -> bool {
+        match &self.daemon {
+            Daemon::Running(brain) | Daemon::Paused(brain, _) => brain.listens_to_neighbours(),
+            Daemon::Absent | Daemon::Leaving => false,
+        }
+    }
+
     pub(crate) fn new(config: Arc<Config>, pace: Pace, clock: Duration) -> Self {
         Self {
             config,

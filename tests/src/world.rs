@@ -230,7 +230,13 @@ impl World {
                 Daemon::Running(_) if machine.kernel.is_done() => {
                     let (scene, held) = (&self.referee.scene, machine.kernel.held());
                     invariants::checks_find_the_truth(node, &machine.book, &alive)?;
-                    invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held)?;
+                    invariants::the_host_holds_what_is_active_and_fit(
+                        node,
+                        scene,
+                        &machine.book,
+                        held,
+                        self.now,
+                    )?;
                 }
                 Daemon::Running(_) if machine.kernel.is_refusing() => {}
                 Daemon::Running(_) | Daemon::Leaving => {
@@ -367,7 +373,7 @@ impl World {
         }
         if machine.kernel.is_done() {
             let (scene, held) = (&self.referee.scene, machine.kernel.held());
-            invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held)?;
+            invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held, self.now)?;
         }
         self.feed(node, Input::Reconciled(outcome))
     }

@@ -154,6 +154,11 @@ impl Node {
         [self.routers.next_deadline(), self.pools.next_deadline()].into_iter().flatten().min()
     }
 
+    /// Tells whether what neighbours announce and answer is to be heard anywhere.
+    pub fn listens_to_neighbours(&self) -> bool {
+        !self.routers.neighbour_segments().is_empty()
+    }
+
     /// Returns what the kernel should hold: a function of configuration, roles and health.
     pub fn wanted(&mut self) -> Wanted {
         Wanted::new(&self.routers.roles(), &self.pools.tables())

@@ -8,6 +8,7 @@ mod hearing;
 mod holding;
 mod inheriting;
 mod introducing;
+mod lingering;
 mod member;
 mod pacing;
 mod preparing;
@@ -218,6 +219,8 @@ enum Timer {
     Away(RouterName),
     /// The end of the time that hooks have before a hand-over.
     Preparation(RouterName),
+    /// The end of the time that addresses stay for a winner's sake.
+    Lingering(RouterName),
     /// The moment from which another Active counts as silent.
     Rival(RouterName),
     /// The end of the delay after the node's start.
@@ -270,10 +273,10 @@ impl Routers {
         self.members.values().map(Member::segment).collect()
     }
 
-    /// Returns where it is to be heard what neighbours announce and answer: where a virtual router hands over and waits for
-    /// its successor, and where one has heard nobody yet.
+    /// Returns where it is to be heard what neighbours announce and answer: where a virtual router waits for its
+    /// successor, and where one has heard nobody yet.
     pub fn neighbour_segments(&self) -> BTreeSet<Segment> {
-        let leaving = self.members.values().filter(|member| member.is_leaving());
+        let leaving = self.members.values().filter(|member| member.is_leaving() || member.lingers());
         let unproven = self.members.values().filter(|member| member.awaits_proof_of_hearing());
         leaving.flat_map(Member::announced_segments).chain(unproven.map(Member::segment)).collect()
     }
@@ -348,6 +351,7 @@ impl Routers {
                 }
                 Timer::Preparation(name) => self.end_preparation(&name, now, outputs),
                 Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
+                Timer::Lingering(name) => self.end_lingering(&name),
                 Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
                 Timer::Start(name) => self.evaluate(&name, now, outputs),
                 Timer::Track(name) => self.fire_track(&name, now, outputs),
@@ -435,6 +439,7 @@ impl Routers {
             Timer::Penalty,
             Timer::Away,
             Timer::Preparation,
+            Timer::Lingering,
             Timer::Rival,
             Timer::Start,
         ]

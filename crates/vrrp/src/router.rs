@@ -459,8 +459,11 @@ impl VirtualRouter {
             // them anew when it hears of one. A node that slept for longer than an interval has nothing to say; one that
             // is only late does, since the winner's advertisement may fall due at the same moment as its own.
             let is_awake = now <= advertise_at + self.parameters.interval.duration();
-            let last_word = is_awake.then_some(RouterAction::Advertise(self.claim()));
-            return last_word.into_iter().chain([RouterAction::BecameBackup(cause)]).collect();
+            if !is_awake {
+                return vec![RouterAction::BecameBackup(cause)];
+            }
+            let last_word = RouterAction::Advertise(self.claim());
+            return vec![last_word, RouterAction::BecameBackup(cause), RouterAction::Linger];
         } else if self.has_overslept(now) {
             // To say a word now would take the role from a successor that serves. By its priority it may do so later.
             self.watch(self.learn(heard), now);

@@ -11,7 +11,7 @@ use super::{Event, Life, Packet, Sign, World};
 use crate::invariants::{self, Broken};
 use crate::machine::{Daemon, Machine};
 use crate::network::Fate;
-use crate::scene::{Presence, Standing};
+use crate::scene::Presence;
 use crate::site::{
     Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address,
     unicast_address,
@@ -126,10 +126,7 @@ impl World {
         let segment = self.referee.scene.site.segment_of(&address.interface);
         let scene = &self.referee.scene;
         // Nobody else listens.
-        let listens = |to: &NodeIndex| {
-            *to != node
-                && scene.site.router_indices().any(|router| scene.standing(*to, router) == Standing::Leaving)
-        };
+        let listens = |to: &NodeIndex| *to != node && self.machines[to.0].listens_to_neighbours();
         let listeners: Vec<_> = scene.site.node_indices().filter(listens).collect();
         for to in listeners {
             match self.network.carry(segment, node, to, &mut self.dice, self.now) {

@@ -181,7 +181,7 @@ impl Routers {
         }
     }
 
-    /// Takes it that whoever announces the addresses of a virtual router that hands over has them, once it has announced
+    /// Takes it that whoever announces the addresses of a virtual router that hands over or yields has them, once it has announced
     /// all of them: some of a family, or on another segment, may come later.
     pub(super) fn hear_announcement(
         &mut self,
@@ -195,11 +195,15 @@ impl Routers {
         for (name, member) in &mut self.members {
             let is_claimed =
                 matches!(member.state(), Some(State::Leaving { stage: HandOverStage::Claimed { .. }, .. }));
-            if is_claimed && member.unannounced.remove(&announced) && member.unannounced.is_empty() {
+            if (is_claimed || member.lingers())
+                && member.unannounced.remove(&announced)
+                && member.unannounced.is_empty()
+            {
                 succeeded.push(name.clone());
             }
         }
         for name in succeeded {
+            self.end_lingering(&name);
             self.step(&name, RouterEvent::AddressesAnnounced, now, outputs);
         }
     }
@@ -273,7 +277,7 @@ impl Routers {
 
 /// Returns what a successor of any make announces where it can be heard: a link-local address may be Baton's addition, and
 /// other routers do not have it.
-fn announced_by_any_heir(
+pub(super) fn announced_by_any_heir(
     config: &VirtualRouterConfig,
     links: &BTreeMap<InterfaceName, LinkState>,
 ) -> BTreeSet<(InterfaceName, IpAddr)> {

@@ -222,7 +222,7 @@ impl Routers {
         if std::mem::replace(&mut self.roles_age, RolesAge::Fresh) == RolesAge::Fresh {
             return;
         }
-        let holding = self.members.iter().filter(|(_, member)| member.is_active() || member.is_leaving());
+        let holding = self.members.iter().filter(|(_, member)| member.holds_addresses());
         let roles = holding.map(|(name, member)| (name.clone(), Arc::new(self.belongings(member))));
         let roles = Roles(roles.collect());
         let active = self.members.values().filter(|member| member.is_active());

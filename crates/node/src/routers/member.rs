@@ -22,6 +22,15 @@ use crate::status::{Away, HandOver, Rival, RouterCounters, RouterState, RouterSt
 use crate::track::PrioritySum;
 use crate::wall_clock::WallClock;
 
+/// What decides whether a virtual router's addresses are on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenure {
+    /// Its role.
+    ByRole,
+    /// They stay until those of the winner are announced.
+    Lingering,
+}
+
 /// One virtual router of this node.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -45,6 +54,7 @@ pub(super) struct Member {
     /// The last time that it handed over.
     pub(super) hand_over: Option<HandOver>,
     /// The addresses that its successor has not announced yet, while it hands over, each with its segment.
+    pub(super) tenure: Tenure,
     pub(super) unannounced: BTreeSet<(InterfaceName, IpAddr)>,
     /// When it last lost a fight about an address.
     pub(super) fought: Option<Fought>,
@@ -85,6 +95,7 @@ impl Member {
             heard_interval: None,
             away: None,
             hand_over: None,
+            tenure: Tenure::ByRole,
             unannounced: BTreeSet::new(),
             fought: None,
             preparing: None,
@@ -205,6 +216,16 @@ impl Member {
     /// Tells whether it has released the role and still serves.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.state(), Some(State::Leaving { .. }))
+    }
+
+    /// Tells whether it keeps its addresses although another node is the Active.
+    pub(super) fn lingers(&self) -> bool {
+        self.tenure == Tenure::Lingering
+    }
+
+    /// Tells whether its addresses are to be on this node.
+    pub(super) fn holds_addresses(&self) -> bool {
+        self.is_active() || self.is_leaving() || self.lingers()
     }
 
     /// Tells whether its next deadline is its own even in a sync group.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use monotonic::Instant;
 use vrrp::{BecomeBackupCause, RouterAction, RouterEvent, State};
 
-use super::member::{Member, Standing};
+use super::member::{Member, Standing, Tenure};
 use super::rivals::End;
 use super::{Consequence, Phase, Refused, RolesAge, Routers, RoutersOutput, Timer, source};
 use crate::fault::{Fault, Obstacle, Voice, Wait};
@@ -230,6 +230,7 @@ impl Routers {
                 }
                 RouterAction::BecameActive(cause) => {
                     self.roles_age = RolesAge::Stale;
+                    member.tenure = Tenure::ByRole;
                     (member.since, member.reason) = (now, cause.to_string());
                     member.counters.became_active += 1;
                     outputs.push(RoutersOutput::Report(Report::BecameActive { router: name.clone(), cause }));
@@ -250,8 +251,10 @@ impl Routers {
                     outputs.push(RoutersOutput::Report(Report::BecameBackup { router: name.clone(), cause }));
                     self.end_contest(name, End::Yielded { at: now }, outputs);
                 }
+                RouterAction::Linger => self.linger(name, now),
                 RouterAction::BecameInitialize => {
                     self.end_patience(name);
+                    self.end_lingering(name);
                     self.end_contest(name, End::Yielded { at: now }, outputs);
                 }
                 RouterAction::BecameLeaving => {
@@ -268,8 +271,13 @@ impl Routers {
         }
         self.set_timers(name);
         if yields {
+            let lingers = self.members[name].lingers();
             for other in self.groups.together_with(name) {
+                let was_active = self.members[&other].is_active();
                 self.step(&other, RouterEvent::Release, now, outputs);
+                if was_active && lingers {
+                    self.linger(&other, now);
+                }
             }
         }
     }

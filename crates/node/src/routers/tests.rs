@@ -5,6 +5,7 @@ mod handing_over;
 mod hearing;
 mod inheriting;
 mod introducing;
+mod lingering;
 mod preparing;
 mod reloading;
 mod rivals;
@@ -399,6 +400,8 @@ fn one_member_that_is_outranked_takes_its_sync_group_along() {
         (state(&routers, "web"), state(&routers, "inside")),
         (RouterState::Backup, RouterState::Backup)
     );
+    assert_eq!(routers.roles().0.len(), 2, "the winner advertises before it has the addresses");
+    let _ = run_until(&mut routers, at(3_850));
     assert!(routers.roles().0.is_empty());
 }
 

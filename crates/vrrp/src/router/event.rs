@@ -60,6 +60,8 @@ pub enum RouterAction {
     Resumed,
     /// It has become a Backup: leave the addresses, if it held them.
     BecameBackup(BecomeBackupCause),
+    /// The winner advertises before it has the addresses: leave them only when it announces them, or a moment later.
+    Linger,
     /// It has left the election: leave the addresses, if it held them.
     BecameInitialize,
     /// It has released the role and holds the addresses until its successor does.

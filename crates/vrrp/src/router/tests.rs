@@ -211,7 +211,7 @@ fn table() -> Vec<Row> {
             ACTIVE,
             Heard(101, LESSER),
             backup_anew(LEARNED),
-            &[advertise(), outranked(101, LESSER)],
+            &[advertise(), outranked(101, LESSER), RouterAction::Linger],
         ),
         row(
             "6.4.3 equal, greater address",
@@ -219,7 +219,7 @@ fn table() -> Vec<Row> {
             ACTIVE,
             Heard(100, GREATER),
             backup_anew(LEARNED),
-            &[advertise(), outranked(100, GREATER)],
+            &[advertise(), outranked(100, GREATER), RouterAction::Linger],
         ),
         row(
             "6.4.3 equal, lesser address",
@@ -243,7 +243,7 @@ fn table() -> Vec<Row> {
             ACTIVE,
             Heard(101, LESSER),
             backup_anew(LEARNED),
-            &[advertise(), outranked(101, LESSER)],
+            &[advertise(), outranked(101, LESSER), RouterAction::Linger],
         ),
     ];
     for priority in [0, 99, 100, 101, 255] {
@@ -343,7 +343,7 @@ fn an_active_that_slept_past_its_own_advertisement_yields_without_a_word() {
     assert_eq!(yielding(1_001), [became_backup]);
     // One that was only about to advertise still says that it was Active.
     for late in [1, 1_000] {
-        assert_eq!(yielding(late), [advertise(), became_backup], "{late} ms");
+        assert_eq!(yielding(late), [advertise(), became_backup, RouterAction::Linger], "{late} ms");
     }
 }
 

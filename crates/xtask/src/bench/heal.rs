@@ -71,10 +71,11 @@ fn heal(
     sleep(routers.interval + phase);
     let healed = Instant::now();
     cable.attach()?;
+    let left = || owners.changes(healed).into_iter().find(|change| is(change, SECOND.name, Course::Left));
+    wait_until("One owner", group.limit(), || Ok(left().is_some()))?;
     group.wait_for_holder(FIRST)?;
-    let left = owners.changes(healed).into_iter().find(|change| is(change, SECOND.name, Course::Left));
     group.end()?;
-    let left = left.ok_or_else(|| BenchError::Unexpected("No node gave the address up".to_owned()))?;
+    let left = left().ok_or_else(|| BenchError::Unexpected("No node gave the address up".to_owned()))?;
     Ok(left.at.duration_since(healed))
 }
 

@@ -1,0 +1,51 @@
+//! What an outranked Active keeps until the winner's addresses are announced.
+
+use super::*;
+
+/// It has become Active and is outranked at 3.8 s.
+fn outranked(mut routers: Routers) -> Routers {
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = hear(&mut routers, &advertisement(51, 200), at(3_800));
+    assert_eq!(state(&routers, "web"), RouterState::Backup);
+    routers
+}
+
+fn announced(last: u8) -> RoutersInput<'static> {
+    RoutersInput::AddressAnnounced { interface: interface("eth0"), address: virtual_address(last).address }
+}
+
+#[test]
+fn an_outranked_node_keeps_its_addresses_until_the_winner_announces_them() {
+    let mut routers = outranked(one());
+    assert_eq!(routers.roles().0.len(), 1);
+    assert_eq!(routers.neighbour_segments().len(), 1);
+    let _ = routers.handle(announced(51), at(3_801));
+    assert_eq!(routers.roles().0.len(), 1, "another address");
+    let outputs = routers.handle(announced(50), at(3_802));
+    assert!(outputs.contains(&RoutersOutput::RolesChanged));
+    assert!(routers.roles().0.is_empty());
+    assert!(routers.neighbour_segments().is_empty());
+}
+
+#[test]
+fn where_nothing_is_announced_it_leaves_them_after_a_twentieth_of_an_interval() {
+    for (interval, leaves) in [(100, 50), (10, 5)] {
+        let interval = Centiseconds::new(interval);
+        let config = config(&[("web", VirtualRouterConfig { interval, ..virtual_router(51, 50) })], &[]);
+        let mut routers = outranked(started(config));
+        assert_eq!(routers.next_deadline(), Some(at(3_800 + leaves)));
+        let outputs = routers.handle(RoutersInput::Deadline, at(3_800 + leaves));
+        assert!(outputs.contains(&RoutersOutput::RolesChanged));
+        assert!(routers.roles().0.is_empty());
+    }
+}
+
+#[test]
+fn whoever_becomes_active_again_or_takes_part_no_longer_lingers_no_more() {
+    let mut routers = outranked(one());
+    let _ = routers.handle(link_event(None), at(3_810));
+    assert!(routers.roles().0.is_empty());
+    let mut routers = outranked(one());
+    let _ = routers.handle(RoutersInput::Shutdown, at(3_810));
+    assert!(routers.roles().0.is_empty());
+}
