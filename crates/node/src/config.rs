@@ -19,6 +19,7 @@ pub use self::hook::{HookAction, HookConfig, Occasion, UrlError, WebhookUrl};
 pub use crate::address::{InterfaceAddress, Scope};
 use crate::device::VirtualDevice;
 pub use crate::input_drop::AcceptMode;
+use crate::input_drop::InputDrop;
 use crate::name::{GroupName, HookName, InterfaceName, NodeName, RouterName, ServerName, TrackName};
 use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::TrackConfig;
@@ -100,6 +101,14 @@ impl VirtualRouterConfig {
     /// Returns every address that moves with this virtual router, advertised or not.
     pub fn all_addresses(&self) -> impl Iterator<Item = &InterfaceAddress> {
         self.addresses.iter().chain(&self.unadvertised)
+    }
+
+    /// Returns the packets that this node drops since it does not accept them.
+    pub fn drops(&self) -> BTreeSet<InputDrop> {
+        match self.accept {
+            AcceptMode::On => BTreeSet::new(),
+            AcceptMode::Off => self.all_addresses().map(InputDrop::of).collect(),
+        }
     }
 
     /// Returns the interface whose segment an address is on: that of the virtual router where it has a device of its own.

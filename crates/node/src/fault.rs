@@ -53,6 +53,12 @@ pub enum Fault {
         /// The kernel's reason.
         reason: String,
     },
+    /// Packets to its addresses would be accepted.
+    #[error("packets to its addresses cannot be dropped, as `accept = false` asks: {reason}")]
+    NotDropped {
+        /// The kernel's reason.
+        reason: String,
+    },
     /// A track without a weight is down.
     #[error("track {track} is down: {reason}")]
     TrackDown {
@@ -117,6 +123,7 @@ impl Fault {
             | Self::SourceMissing { .. } => Voice::Lost,
             Self::AddressForeign { .. }
             | Self::AddressRefused { .. }
+            | Self::NotDropped { .. }
             | Self::TrackDown { .. }
             | Self::SyncGroup { .. } => Voice::Kept,
         }
@@ -130,6 +137,7 @@ impl Fault {
             Self::NoSource { .. } | Self::SourceMissing { .. } => "no_source",
             Self::AddressForeign { .. } => "address_foreign",
             Self::AddressRefused { .. } => "address_refused",
+            Self::NotDropped { .. } => "not_dropped",
             Self::TrackDown { .. } => "track_down",
             Self::SyncGroup { .. } => "sync_group",
         }

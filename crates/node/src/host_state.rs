@@ -7,7 +7,7 @@ use virtual_server::service::{Service, ServiceKey};
 
 use crate::config::{Follow, InterfaceAddress};
 use crate::device::VirtualDevice;
-use crate::input_drop::{AcceptMode, InputDrop};
+use crate::input_drop::InputDrop;
 use crate::name::RouterName;
 use crate::routing::{VirtualRoute, VirtualRule};
 
@@ -28,9 +28,15 @@ pub struct HostState {
     pub services: BTreeMap<ServiceKey, Arc<Service>>,
 }
 
-/// What the virtual routers hold that are Active on this node.
+/// What the virtual routers of this node ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Roles(pub BTreeMap<RouterName, Arc<Belongings>>);
+pub struct Roles {
+    /// What those hold that are Active on it.
+    pub held: BTreeMap<RouterName, Arc<Belongings>>,
+    /// The packets that all of them have dropped, whatever their role: without its address a drop is harmless, and one
+    /// that is impossible is known before the address is needed.
+    pub drops: BTreeSet<InputDrop>,
+}
 
 /// What moves with a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -39,8 +45,6 @@ pub struct Belongings {
     pub device: Option<VirtualDevice>,
     /// Its addresses.
     pub addresses: Vec<InterfaceAddress>,
-    /// Whether packets to them are accepted.
-    pub accept: AcceptMode,
     /// Its routes.
     pub routes: Vec<VirtualRoute>,
     /// Its rules.
@@ -65,6 +69,8 @@ pub struct FollowingService {
 /// The addresses of one holding come after all of its services are complete; one holding waits for no other.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Wanted {
+    /// The packets that are to be dropped, before any address comes.
+    pub drops: BTreeSet<InputDrop>,
     /// The groups, in no order that matters.
     pub holdings: Vec<Holding>,
 }
@@ -74,8 +80,6 @@ pub struct Wanted {
 pub struct Holding {
     /// The interfaces that some of the addresses are on.
     pub devices: BTreeSet<VirtualDevice>,
-    /// What is kept from some of the addresses, before they come and until they are gone.
-    pub drops: BTreeSet<InputDrop>,
     /// What becomes reachable.
     pub addresses: BTreeSet<InterfaceAddress>,
     /// What has to be complete before.
@@ -93,7 +97,7 @@ impl Wanted {
     /// service share a holding.
     pub fn new(roles: &Roles, tables: &Tables) -> Self {
         let mut holdings: Vec<(BTreeSet<&RouterName>, Holding)> = roles
-            .0
+            .held
             .iter()
             .map(|(router, belongings)| (BTreeSet::from([router]), Holding::of(belongings)))
             .collect();
@@ -121,7 +125,7 @@ impl Wanted {
             }
         }
         let holdings = holdings.into_iter().map(|(_, holding)| holding).chain(followers_of_nobody).collect();
-        Self { holdings }
+        Self { drops: roles.drops.clone(), holdings }
     }
 
     /// Returns the same without its grouping.
@@ -129,7 +133,7 @@ impl Wanted {
         let services = self.holdings.iter().flat_map(|holding| &holding.services);
         HostState {
             devices: self.holdings.iter().flat_map(|holding| holding.devices.iter().cloned()).collect(),
-            drops: self.holdings.iter().flat_map(|holding| holding.drops.iter().cloned()).collect(),
+            drops: self.drops.clone(),
             addresses: self.holdings.iter().flat_map(|holding| holding.addresses.iter().cloned()).collect(),
             routes: self.holdings.iter().flat_map(|holding| holding.routes.iter().cloned()).collect(),
             rules: self.holdings.iter().flat_map(|holding| holding.rules.iter().cloned()).collect(),
@@ -138,22 +142,11 @@ impl Wanted {
     }
 }
 
-impl Belongings {
-    /// Returns what is kept from this machine while it holds the addresses.
-    pub fn drops(&self) -> BTreeSet<InputDrop> {
-        match self.accept {
-            AcceptMode::On => BTreeSet::new(),
-            AcceptMode::Off => self.addresses.iter().map(InputDrop::of).collect(),
-        }
-    }
-}
-
 impl Holding {
     fn of(belongings: &Belongings) -> Self {
-        let Belongings { device, addresses, accept: _, routes, rules } = belongings;
+        let Belongings { device, addresses, routes, rules } = belongings;
         Self {
             devices: device.iter().cloned().collect(),
-            drops: belongings.drops(),
             addresses: addresses.iter().cloned().collect(),
             services: Vec::new(),
             routes: routes.iter().cloned().collect(),
@@ -162,9 +155,8 @@ impl Holding {
     }
 
     fn absorb(&mut self, other: Self) {
-        let Self { devices, drops, addresses, services, routes, rules } = other;
+        let Self { devices, addresses, services, routes, rules } = other;
         self.devices.extend(devices);
-        self.drops.extend(drops);
         self.addresses.extend(addresses);
         self.services.extend(services);
         self.routes.extend(routes);
@@ -208,7 +200,8 @@ mod tests {
     fn active(routers: &[(&str, u8)]) -> Roles {
         let belongings =
             |last: u8| Arc::new(Belongings { addresses: vec![address(last)], ..Belongings::default() });
-        Roles(routers.iter().map(|(name, last)| (router(name), belongings(*last))).collect())
+        let held = routers.iter().map(|(name, last)| (router(name), belongings(*last))).collect();
+        Roles { held, ..Roles::default() }
     }
 
     fn following(names: &[&str]) -> Follow {

@@ -201,9 +201,7 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     changes.extend(leaving.iter().copied().cloned().map(|address| Change::Address(Step::Leave, address)));
     changes.extend(closing.iter().copied().cloned().map(|device| Change::Device(Step::Leave, device)));
 
-    let drops = wanted.holdings.iter().flat_map(|holding| &holding.drops);
-    let wanted_drops: BTreeSet<_> = drops.cloned().collect();
-    let coming = wanted_drops.difference(&seen.drops);
+    let coming = wanted.drops.difference(&seen.drops);
     changes.extend(coming.cloned().map(|drop| Change::Drop(Step::Take, drop)));
 
     let mut builds: Vec<(Vec<ServiceChange>, &Holding)> =
@@ -225,7 +223,7 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     // destination that is added: the reverse of the order of adding lets a rebuild find each at its head.
     let dismantle = seen.services.keys().rev().filter(|key| !wanted_services.contains(key));
     changes.extend(dismantle.copied().map(|key| Change::Service(ServiceChange::Remove(key))));
-    let going = seen.drops.difference(&wanted_drops);
+    let going = seen.drops.difference(&wanted.drops);
     changes.extend(going.cloned().map(|drop| Change::Drop(Step::Leave, drop)));
     changes
 }

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod asking;
+mod closing;
 mod group;
 mod handing_over;
 mod hearing;
@@ -38,6 +39,7 @@ use self::quiet::Quiet;
 use self::rivals::End;
 use crate::config::{Config, InterfaceAddress};
 use crate::host_state::Roles;
+use crate::input_drop::InputDrop;
 use crate::link::{LinkEvent, LinkState};
 use crate::name::{GroupName, InterfaceName, RouterName, TrackName};
 use crate::reception::{Datagram, Segment};
@@ -180,6 +182,8 @@ pub struct Routers {
     timers: Timers<Timer>,
     announcing: Announcing,
     refused: BTreeMap<RouterName, Refused>,
+    /// Packets that should be dropped and cannot be, and why.
+    accepted: BTreeMap<InputDrop, String>,
     inheritance: Inheritance,
     roles: Arc<Roles>,
     roles_age: RolesAge,
@@ -246,6 +250,7 @@ impl Routers {
             timers: Timers::default(),
             announcing: Announcing::default(),
             refused: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             inheritance: Inheritance::default(),
             roles: Arc::default(),
             roles_age: RolesAge::Fresh,
@@ -423,6 +428,8 @@ impl Routers {
         }
         self.announcing.set_rate(config.engine.announcement_rate);
         self.roles_age = RolesAge::Stale;
+        let members = &self.members;
+        self.accepted.retain(|drop, _| members.values().any(|member| member.config.drops().contains(drop)));
         self.config = config;
         let names: Vec<_> = self.members.keys().cloned().collect();
         for name in names {

@@ -83,7 +83,7 @@ pub fn what_is_not_accepted_is_dropped(
             "{change} while its address is still here"
         );
     }
-    for drop in wanted.holdings.iter().flat_map(|holding| &holding.drops) {
+    for drop in &wanted.drops {
         let mut exposed = held.addresses.iter().filter(|address| InputDrop::of(address) == *drop);
         ensure!(
             what_is_not_accepted_is_dropped,

@@ -71,11 +71,12 @@ impl Kernel {
         let addresses: BTreeSet<_> = addresses.iter().map(|&address| address.clone()).collect();
         self.reconciler.want(Arc::new(Wanted {
             holdings: vec![Holding { addresses, services: services.to_vec(), ..Holding::default() }],
+            ..Wanted::default()
         }));
     }
 
     pub(crate) fn want_holdings(&self, holdings: &[Holding]) {
-        self.reconciler.want(Arc::new(Wanted { holdings: holdings.to_vec() }));
+        self.reconciler.want(Arc::new(Wanted { holdings: holdings.to_vec(), ..Wanted::default() }));
     }
 
     /// Waits for an event that `pick` takes, and passes over the others.

@@ -95,14 +95,11 @@ fn any_state() -> impl Strategy<Value = HostState> {
 
 /// Deals a state out over a few holdings.
 fn any_wanted() -> impl Strategy<Value = Wanted> {
-    (any_state(), prop::collection::vec(0..3_usize, 24)).prop_map(|(state, deal)| {
+    (any_state(), prop::collection::vec(0..3_usize, 20)).prop_map(|(state, deal)| {
         let mut holdings = vec![Holding::default(); 3];
         let mut deal = deal.into_iter();
         for device in state.devices {
             holdings[deal.next().unwrap()].devices.insert(device);
-        }
-        for drop in state.drops {
-            holdings[deal.next().unwrap()].drops.insert(drop);
         }
         for address in state.addresses {
             holdings[deal.next().unwrap()].addresses.insert(address);
@@ -116,7 +113,7 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
         for rule in state.rules {
             holdings[deal.next().unwrap()].rules.insert(rule);
         }
-        Wanted { holdings }
+        Wanted { drops: state.drops, holdings }
     })
 }
 
@@ -292,7 +289,8 @@ fn the_addresses_of_a_small_table_do_not_wait_for_a_large_one() {
         services: vec![service(port, servers)],
         ..Holding::default()
     };
-    let wanted = Wanted { holdings: vec![holding(1, 80, 200), holding(2, 81, 1)] };
+    let holdings = vec![holding(1, 80, 200), holding(2, 81, 1)];
+    let wanted = Wanted { holdings, ..Wanted::default() };
     let taken: Vec<_> = plan(&wanted, &HostState::default())
         .into_iter()
         .enumerate()

@@ -8,7 +8,7 @@ use vrrp::{AfterLeaving, HandOverStage, Heirs, Priority, RouterEvent, State};
 
 use super::member::{Member, Standing};
 use super::preparing::Preparation;
-use super::{Phase, Routers, RoutersOutput, Timer};
+use super::{Phase, RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::VirtualRouterConfig;
 use crate::link::LinkState;
 use crate::name::{GroupName, InterfaceName, RouterName};
@@ -58,6 +58,7 @@ impl Routers {
         let is_needed = |member: &Member| member.is_leaving() || member.preparing.is_some();
         if self.phase == Phase::Stopping && !self.members.values().any(is_needed) {
             self.phase = Phase::Stopped;
+            self.roles_age = RolesAge::Stale;
             outputs.push(RoutersOutput::Exit);
         }
     }

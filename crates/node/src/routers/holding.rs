@@ -9,7 +9,7 @@ use vrrp::Priority;
 
 use super::announcing::{Announced, Origin};
 use super::member::Member;
-use super::{RolesAge, Routers, RoutersOutput, Timer};
+use super::{Phase, RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
 use crate::fight::{Course, Fight};
 use crate::host_state::{Belongings, Roles};
@@ -103,6 +103,9 @@ impl Routers {
             outputs.push(RoutersOutput::Report(Report::DeviceChanged { change }));
         }
         for change in dropped {
+            if let Change::Drop(Step::Take, drop) = &change {
+                self.note_dropped(drop, now, outputs);
+            }
             outputs.push(RoutersOutput::Report(Report::DropsChanged { change }));
         }
         for change in rerouted {
@@ -145,6 +148,9 @@ impl Routers {
                 }
                 RefusalKind::NoInterface | RefusalKind::Kernel => {}
             }
+        }
+        if let Change::Drop(Step::Take, drop) = &change {
+            self.note_accepted(drop, &reason, now, outputs);
         }
         outputs.push(RoutersOutput::Report(Report::ChangeRefused { change, reason }));
     }
@@ -193,8 +199,7 @@ impl Routers {
                 })
             }
             Change::Drop(Step::Take, drop) => {
-                let is_its = |belongings: &Belongings| belongings.drops().contains(drop);
-                (self.owner(is_its), |counters| &mut counters.drops_restored)
+                (self.closed_by(drop).next(), |counters| &mut counters.drops_restored)
             }
             Change::Rule(Step::Leave, _)
             | Change::Drop(Step::Leave, _)
@@ -214,7 +219,7 @@ impl Routers {
     }
 
     fn owner(&self, has_it: impl Fn(&Belongings) -> bool) -> Option<RouterName> {
-        self.roles.0.iter().find(|(_, belongings)| has_it(belongings)).map(|(name, _)| name.clone())
+        self.roles.held.iter().find(|(_, belongings)| has_it(belongings)).map(|(name, _)| name.clone())
     }
 
     /// Tells what follows from the roles when they may have changed.
@@ -224,7 +229,13 @@ impl Routers {
         }
         let holding = self.members.iter().filter(|(_, member)| member.holds_addresses());
         let roles = holding.map(|(name, member)| (name.clone(), Arc::new(self.belongings(member))));
-        let roles = Roles(roles.collect());
+        let drops = match self.phase {
+            Phase::Waiting | Phase::Running | Phase::Stopping => {
+                self.members.values().flat_map(|member| member.config.drops()).collect()
+            }
+            Phase::Stopped => BTreeSet::new(),
+        };
+        let roles = Roles { held: roles.collect(), drops };
         let active = self.members.values().filter(|member| member.is_active());
         let announced: Vec<_> = active.flat_map(|member| self.announced(member)).collect();
         if roles != *self.roles {
@@ -244,7 +255,6 @@ impl Routers {
                 .filter(|address| self.origin(member, address) == Origin::Taken)
                 .cloned()
                 .collect(),
-            accept: member.config.accept,
             routes: member.config.routes.clone(),
             rules: member.config.rules.clone(),
         }

@@ -56,7 +56,7 @@ impl Routers {
     /// Returns the address that a virtual router can advertise from, or what keeps it from taking part.
     fn fitness(&self, name: &RouterName, now: Instant) -> Result<IpAddr, Obstacle> {
         let source = self.usable_source(name).map_err(Obstacle::Fault)?;
-        if let Some(fault) = self.track_fault(name) {
+        if let Some(fault) = self.closing_fault(name).or_else(|| self.track_fault(name)) {
             return Err(Obstacle::Fault(fault));
         }
         match self.members[name].standing {

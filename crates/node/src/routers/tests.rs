@@ -1,5 +1,6 @@
 mod asking;
 mod authentication;
+mod closing;
 mod fighting;
 mod handing_over;
 mod hearing;
@@ -209,7 +210,7 @@ fn a_lone_node_becomes_active_and_wants_its_addresses() {
     assert_eq!(reports(&outputs), [&report]);
     assert_eq!(sent(&outputs), [Priority::DEFAULT]);
     assert!(outputs.contains(&RoutersOutput::RolesChanged));
-    assert_eq!(routers.roles().0[&router("web")].addresses, [virtual_address(50)]);
+    assert_eq!(routers.roles().held[&router("web")].addresses, [virtual_address(50)]);
 }
 
 #[test]
@@ -400,9 +401,9 @@ fn one_member_that_is_outranked_takes_its_sync_group_along() {
         (state(&routers, "web"), state(&routers, "inside")),
         (RouterState::Backup, RouterState::Backup)
     );
-    assert_eq!(routers.roles().0.len(), 2, "the winner advertises before it has the addresses");
+    assert_eq!(routers.roles().held.len(), 2, "the winner advertises before it has the addresses");
     let _ = run_until(&mut routers, at(3_850));
-    assert!(routers.roles().0.is_empty());
+    assert!(routers.roles().held.is_empty());
 }
 
 #[test]
@@ -412,7 +413,7 @@ fn a_link_that_goes_down_ends_the_role_and_comes_back_as_a_backup() {
     let down = LinkState { is_up: false, ..link(&[OWN]) };
     let outputs = routers.handle(link_event(Some(down)), at(3_750));
     assert_eq!(sent(&outputs), [Priority::RELEASE; 2]);
-    assert_eq!((state(&routers, "web"), routers.roles().0.len()), (RouterState::Fault, 0));
+    assert_eq!((state(&routers, "web"), routers.roles().held.len()), (RouterState::Fault, 0));
     let outputs = routers.handle(link_event(Some(link(&[OWN]))), at(4_000));
     let recovered: Vec<_> = reports(&outputs)
         .into_iter()
@@ -483,7 +484,7 @@ fn the_owner_is_active_at_once_and_does_not_add_the_addresses_that_are_its_own()
     let _ = routers.handle(link_event(Some(link(&[OWN]))), at(0));
     let outputs = routers.handle(RoutersInput::Start, at(0));
     assert_eq!(state(&routers, "web"), RouterState::Active);
-    assert!(routers.roles().0[&router("web")].addresses.is_empty());
+    assert!(routers.roles().held[&router("web")].addresses.is_empty());
     assert_eq!(announced(&outputs), 1, "whoever had the addresses meanwhile has announced them");
 }
 

@@ -32,11 +32,11 @@ fn a_node_that_stops_holds_its_addresses_until_the_successor_has_announced_them(
     let _ = run_until(&mut routers, at(3_700));
     let outputs = routers.handle(RoutersInput::Shutdown, at(3_750));
     assert_eq!(sent(&outputs), [Priority::DEFAULT, Priority::RELEASE]);
-    assert!(!exits(&outputs) && routers.roles().0.contains_key("web"));
+    assert!(!exits(&outputs) && routers.roles().held.contains_key("web"));
     let _ = hear(&mut routers, &advertisement(51, 90), at(3_757));
-    assert!(routers.roles().0.contains_key("web"), "the successor has only claimed");
+    assert!(routers.roles().held.contains_key("web"), "the successor has only claimed");
     let outputs = routers.handle(announced_by_somebody(50), at(3_758));
-    assert!(exits(&outputs) && routers.roles().0.is_empty());
+    assert!(exits(&outputs) && routers.roles().held.is_empty());
     let told = Report::HandedOver { router: router("web"), to: PEER.into(), took: Duration::from_millis(8) };
     assert!(reports(&outputs).contains(&&told), "{outputs:?}");
 }
@@ -51,10 +51,13 @@ fn a_successor_serves_once_it_has_announced_every_address() {
     let _ = hear(&mut routers, &advertisement(51, 90), at(3_757));
     for repeated in [3_758, 3_759] {
         let outputs = routers.handle(announced_by_somebody(51), at(repeated));
-        assert!(!exits(&outputs) && routers.roles().0.contains_key("web"), "the other one is still to come");
+        assert!(
+            !exits(&outputs) && routers.roles().held.contains_key("web"),
+            "the other one is still to come"
+        );
     }
     let outputs = routers.handle(announced_by_somebody(50), at(3_760));
-    assert!(exits(&outputs) && routers.roles().0.is_empty());
+    assert!(exits(&outputs) && routers.roles().held.is_empty());
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn a_node_that_nobody_succeeds_stops_in_the_end_and_says_so() {
     let _ = run_until(&mut routers, at(3_700));
     assert!(!exits(&routers.handle(RoutersInput::Shutdown, at(3_750))));
     let outputs = run_until(&mut routers, at(5_000));
-    assert!(exits(&outputs) && routers.roles().0.is_empty());
+    assert!(exits(&outputs) && routers.roles().held.is_empty());
     let told = reports(&outputs);
     assert!(told.contains(&&Report::NobodyTookOver { router: router("web") }), "{told:?}");
     assert_eq!(routers.next_deadline().filter(|deadline| *deadline < at(60_000)), None);
@@ -75,7 +78,7 @@ fn whoever_says_stop_twice_does_not_wait() {
     let _ = run_until(&mut routers, at(3_700));
     let _ = routers.handle(RoutersInput::Shutdown, at(3_750));
     let outputs = routers.handle(RoutersInput::Shutdown, at(3_760));
-    assert!(exits(&outputs) && routers.roles().0.is_empty());
+    assert!(exits(&outputs) && routers.roles().held.is_empty());
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_fault_that_leaves_a_router_able_to_speak_is_handed_over() {
     let _ = hear(&mut routers, &advertisement(51, 90), at(3_807));
     let _ = routers.handle(announced_by_somebody(50), at(3_808));
     assert_eq!(state(&routers, "web"), RouterState::Fault);
-    assert!(routers.roles().0.is_empty());
+    assert!(routers.roles().held.is_empty());
 }
 
 #[test]

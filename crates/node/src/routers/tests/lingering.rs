@@ -17,13 +17,13 @@ fn announced(last: u8) -> RoutersInput<'static> {
 #[test]
 fn an_outranked_node_keeps_its_addresses_until_the_winner_announces_them() {
     let mut routers = outranked(one());
-    assert_eq!(routers.roles().0.len(), 1);
+    assert_eq!(routers.roles().held.len(), 1);
     assert_eq!(routers.neighbour_segments().len(), 1);
     let _ = routers.handle(announced(51), at(3_801));
-    assert_eq!(routers.roles().0.len(), 1, "another address");
+    assert_eq!(routers.roles().held.len(), 1, "another address");
     let outputs = routers.handle(announced(50), at(3_802));
     assert!(outputs.contains(&RoutersOutput::RolesChanged));
-    assert!(routers.roles().0.is_empty());
+    assert!(routers.roles().held.is_empty());
     assert!(routers.neighbour_segments().is_empty());
 }
 
@@ -36,7 +36,7 @@ fn where_nothing_is_announced_it_leaves_them_after_a_twentieth_of_an_interval() 
         assert_eq!(routers.next_deadline(), Some(at(3_800 + leaves)));
         let outputs = routers.handle(RoutersInput::Deadline, at(3_800 + leaves));
         assert!(outputs.contains(&RoutersOutput::RolesChanged));
-        assert!(routers.roles().0.is_empty());
+        assert!(routers.roles().held.is_empty());
     }
 }
 
@@ -44,8 +44,8 @@ fn where_nothing_is_announced_it_leaves_them_after_a_twentieth_of_an_interval() 
 fn whoever_becomes_active_again_or_takes_part_no_longer_lingers_no_more() {
     let mut routers = outranked(one());
     let _ = routers.handle(link_event(None), at(3_810));
-    assert!(routers.roles().0.is_empty());
+    assert!(routers.roles().held.is_empty());
     let mut routers = outranked(one());
     let _ = routers.handle(RoutersInput::Shutdown, at(3_810));
-    assert!(routers.roles().0.is_empty());
+    assert!(routers.roles().held.is_empty());
 }

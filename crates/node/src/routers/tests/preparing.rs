@@ -83,7 +83,7 @@ fn a_node_that_stops_and_is_outranked_while_its_hooks_run_ends() {
     let _ = routers.handle(RoutersInput::Shutdown, at(3_750));
     let outputs = hear(&mut routers, &advertisement(51, 200), at(3_800));
     assert!(outputs.contains(&RoutersOutput::Exit), "{outputs:?}");
-    assert!(routers.roles().0.is_empty());
+    assert!(routers.roles().held.is_empty());
 }
 
 #[test]

@@ -28,6 +28,6 @@ fn a_reload_touches_only_what_differs() {
     );
     assert_eq!(sent(&outputs), [Priority::RELEASE], "the virtual router that is gone says so");
     assert_eq!((state(&routers, "web"), state(&routers, "new")), (RouterState::Active, RouterState::Backup));
-    assert_eq!(routers.roles().0[&router("web")].addresses.len(), 2);
+    assert_eq!(routers.roles().held[&router("web")].addresses.len(), 2);
     assert!(!routers.status().virtual_routers.contains_key("old"));
 }

@@ -86,10 +86,10 @@ fn an_active_whose_track_fails_hands_over_and_takes_part_again_when_it_is_well()
     let handing_over = Report::HandingOver { router: router("web"), reason: HandOverReason::Fault(fault) };
     let told = reports(&outputs);
     assert!(told.contains(&&down) && told.contains(&&handing_over), "{told:?}");
-    assert!(routers.roles().0.contains_key("web"), "it serves until its successor does");
+    assert!(routers.roles().held.contains_key("web"), "it serves until its successor does");
     let _ = hear(&mut routers, &advertisement(51, 90), at(3_807));
     let _ = run_until(&mut routers, at(3_900));
-    assert_eq!((state(&routers, "web"), routers.roles().0.len()), (RouterState::Fault, 0));
+    assert_eq!((state(&routers, "web"), routers.roles().held.len()), (RouterState::Fault, 0));
     let _ = routers.handle(uplink_event(true), at(5_000));
     assert_eq!(state(&routers, "web"), RouterState::Backup);
 }
