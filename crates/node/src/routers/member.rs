@@ -53,8 +53,9 @@ pub(super) struct Member {
     pub(super) away: Option<Away>,
     /// The last time that it handed over.
     pub(super) hand_over: Option<HandOver>,
-    /// The addresses that its successor has not announced yet, while it hands over, each with its segment.
+    /// What decides whether its addresses are on this node.
     pub(super) tenure: Tenure,
+    /// The addresses that its successor has not announced yet, while it hands over or yields, each with its segment.
     pub(super) unannounced: BTreeSet<(InterfaceName, IpAddr)>,
     /// When it last lost a fight about an address.
     pub(super) fought: Option<Fought>,
