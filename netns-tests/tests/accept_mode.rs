@@ -120,6 +120,8 @@ fn neighbour_discovery_is_answered_for_an_address_that_is_not_accepted() {
         Ok(client.run(&["ip", "neighbour", "show", VIRTUAL_V6])?.contains("REACHABLE"))
     })
     .unwrap();
+    // After solicitations of its own went unanswered the client would ask the group, which is never dropped.
+    assert_eq!(dropped(lb1, IPV6), 0);
 
     let echo = knock(&pair, VIRTUAL_V6);
     wait_for_drops(lb1, IPV6);
