@@ -199,6 +199,7 @@ fn another_interval_is_learnt_and_told() {
     pair.daemon("lb2").wait_for("interval_differs", &[("peer", "10.77.0.100")], LIMIT);
     pair.daemon("lb1").wait_for("became_backup", &[], LIMIT);
     // Three intervals of a second; with their own the nodes would be back after less than half a second.
+    pair.daemon("lb1").wait_for("became_active", &[], LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");
     assert!(sent.elapsed() > Duration::from_secs(3), "{:?}", sent.elapsed());
     drop(client);
