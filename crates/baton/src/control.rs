@@ -87,7 +87,10 @@ impl Control {
         self.checker.send(CheckerCommand::Status(asked)).await.map_err(|_| Stopping)?;
         let pools = answer.await.map_err(|_| Stopping)?;
         let node = self.config.lock().await.node.clone();
-        let engine = Arc::clone(&self.engine_status.borrow());
+        // Nothing was ever seen through the receiver that this one begins as, so it waits for the engine's first word alone.
+        let mut engine_status = self.engine_status.clone();
+        engine_status.changed().await.map_err(|_| Stopping)?;
+        let engine = Arc::clone(&engine_status.borrow());
         let mut calendar = self.calendar.lock().await;
         calendar.follow(host::clock::now(), Timestamp::now());
         Ok(NodeView::new(&node, &engine, &pools, *calendar))
