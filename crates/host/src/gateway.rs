@@ -1,8 +1,5 @@
 //! The router that leads from an interface to the rest of the world.
 
-// What the kernel says is a foreign enum that keeps growing; what has no name here is of no interest.
-#![allow(clippy::wildcard_enum_match_arm)]
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,11 +31,13 @@ pub fn towards_the_world(interface_index: u32, family: Family) -> io::Result<Opt
     let mut answer = vec![0; ANSWER_OCTETS];
     let (length, _) = socket.recv(&mut answer, Msg::empty())?;
     let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[..length]);
-    Ok(match answer.map_err(io::Error::other)?.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => gateway(&route),
-        // That there is no route is an error to the kernel.
-        _ => None,
-    })
+    if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) =
+        answer.map_err(io::Error::other)?.payload
+    {
+        return Ok(gateway(&route));
+    }
+    // That there is no route is an error to the kernel.
+    Ok(None)
 }
 
 fn question(interface_index: u32, family: Family) -> Vec<u8> {
@@ -59,9 +58,13 @@ fn question(interface_index: u32, family: Family) -> Vec<u8> {
 }
 
 fn gateway(route: &RouteMessage) -> Option<IpAddr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
-        _ => None,
+    route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Gateway(RouteAddress::Inet(address)) = attribute {
+            Some(IpAddr::V4(*address))
+        } else if let RouteAttribute::Gateway(RouteAddress::Inet6(address)) = attribute {
+            Some(IpAddr::V6(*address))
+        } else {
+            None
+        }
     })
 }

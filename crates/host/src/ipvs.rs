@@ -17,7 +17,7 @@ use node::plan::ServiceChange;
 use thiserror::Error;
 use virtual_server::service::{Service, ServiceKey};
 
-use crate::netlink::{ANSWER_BYTES, Batch, Envelope, Header, HeaderKind, Progress};
+use crate::netlink::{self, ANSWER_BYTES, Batch, Envelope, Header, HeaderKind, Progress};
 
 /// The most messages that one system call sends: 100 are 30 times as fast as one by one, 500 hardly faster or slower.
 pub(crate) const CHUNK_LIMIT: usize = 100;
@@ -132,7 +132,7 @@ impl Ipvs {
         self.socket.send(self.batch.octets(), Msg::empty())?;
         let last = self.sequence;
         let mut is_missing = false;
-        self.answers(|header, _| {
+        netlink::receive::<IpvsError>(&self.socket, &mut self.answer, |header, _| {
             let index = usize::try_from(header.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
             let (Some(outcome), Some(change)) = (outcomes.get_mut(index), changes.get(index)) else {
                 return Ok(Progress::More);
@@ -161,7 +161,7 @@ impl Ipvs {
         attributes::write_family_query(sequence, &mut self.batch);
         self.socket.send(self.batch.octets(), Msg::empty())?;
         let mut family = None;
-        self.answers(|header, payload| {
+        netlink::receive::<IpvsError>(&self.socket, &mut self.answer, |header, payload| {
             if header.sequence != sequence {
                 return Ok(Progress::More);
             }
@@ -178,35 +178,17 @@ impl Ipvs {
     fn dump(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), IpvsError> {
         self.socket.send(self.batch.octets(), Msg::empty())?;
         let sequence = self.sequence;
-        self.answers(|header, payload| match header {
+        netlink::receive::<IpvsError>(&self.socket, &mut self.answer, |header, payload| match header {
             Header { sequence: other, .. } if other != sequence => Ok(Progress::More),
             Header { error: Some(libc::EPERM), .. } => Err(IpvsError::NotPermitted),
             Header { error: Some(libc::ENOENT | libc::EOPNOTSUPP), .. } => Err(IpvsError::Unavailable),
             Header { error: Some(error), .. } => Err(io::Error::from_raw_os_error(error).into()),
             Header { error: None, kind: HeaderKind::End, .. } => Ok(Progress::Done),
-            Header { error: None, kind: HeaderKind::Answer | HeaderKind::Torn, .. } => {
+            Header { error: None, kind: HeaderKind::Answer, .. } => {
                 each(payload);
                 Ok(Progress::More)
             }
         })
-    }
-
-    /// Hands each answer over until there is enough.
-    fn answers(
-        &mut self,
-        mut each: impl FnMut(Header, &[u8]) -> Result<Progress, IpvsError>,
-    ) -> Result<(), IpvsError> {
-        loop {
-            let (length, _) = self.socket.recv(&mut self.answer, Msg::empty())?;
-            let mut rest = &self.answer[..length];
-            while let Some((header, payload, next)) = Header::split(rest) {
-                rest = next;
-                match each(header, payload)? {
-                    Progress::More => {}
-                    Progress::Done => return Ok(()),
-                }
-            }
-        }
     }
 }
 

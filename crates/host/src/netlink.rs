@@ -2,7 +2,11 @@
 
 mod batch;
 
+use std::io;
+
 use neli::consts::nl::NlmF;
+use neli::consts::socket::Msg;
+use neli::socket::NlSocket;
 
 pub(crate) use self::batch::{Batch, Envelope};
 
@@ -27,6 +31,15 @@ pub(crate) struct Header {
     pub(crate) port: u32,
     pub(crate) kind: HeaderKind,
     pub(crate) error: Option<i32>,
+    pub(crate) dump: Dump,
+}
+
+/// Whether what is dumped is of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dump {
+    Whole,
+    /// Something changed meanwhile, so that something may be missing.
+    Torn,
 }
 
 /// What an answer is.
@@ -36,8 +49,6 @@ pub(crate) enum HeaderKind {
     Answer,
     /// An acknowledgement, an error or the end of a dump.
     End,
-    /// A part of a dump during which something changed, so that it may lack something.
-    Torn,
 }
 
 impl Header {
@@ -56,8 +67,30 @@ impl Header {
             _ => (HeaderKind::Answer, None),
         };
         let is_torn = NlmF::from_bits_retain(u16::from_ne_bytes([f0, f1])).contains(NlmF::DUMP_INTR);
-        let kind = if is_torn { HeaderKind::Torn } else { kind };
+        let dump = if is_torn { Dump::Torn } else { Dump::Whole };
         let (sequence, port) = (u32::from_ne_bytes([s0, s1, s2, s3]), u32::from_ne_bytes([p0, p1, p2, p3]));
-        Some((Self { sequence, port, kind, error }, payload, rest))
+        Some((Self { sequence, port, kind, error, dump }, payload, rest))
+    }
+}
+
+/// Hands each answer that waits in a socket over until there is enough; `buffer` has room for one piece of them.
+///
+/// # Errors
+/// What `each` says, and the kernel's, also when no more answers wait.
+pub(crate) fn receive<E: From<io::Error>>(
+    socket: &NlSocket,
+    buffer: &mut [u8],
+    mut each: impl FnMut(Header, &[u8]) -> Result<Progress, E>,
+) -> Result<(), E> {
+    loop {
+        let (length, _) = socket.recv(&mut *buffer, Msg::empty())?;
+        let mut rest = &buffer[..length];
+        while let Some((header, payload, next)) = Header::split(rest) {
+            rest = next;
+            match each(header, payload)? {
+                Progress::More => {}
+                Progress::Done => return Ok(()),
+            }
+        }
     }
 }

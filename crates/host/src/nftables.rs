@@ -18,7 +18,7 @@ use node::input_drop::InputDrop;
 use thiserror::Error;
 
 pub(crate) use self::watch::Watch;
-use crate::netlink::{ANSWER_BYTES, Batch, Header, HeaderKind, Progress};
+use crate::netlink::{self, ANSWER_BYTES, Batch, Dump, Header, HeaderKind, Progress};
 use messages::{CHAIN, Question, Writer};
 use rule::Rule;
 use set::Set;
@@ -154,7 +154,7 @@ impl Nftables {
     fn transact(&mut self) -> Result<(), NftablesError> {
         self.socket.send(self.batch.octets(), Msg::empty()).map_err(unless_missing)?;
         let mut outcome = Err(NftablesError::Socket(io::ErrorKind::WouldBlock.into()));
-        let heard = self.answers(|header, _| {
+        let heard = netlink::receive(&self.socket, &mut self.answer, |header, _| {
             match header.error {
                 None if outcome.is_err() => outcome = Ok(()),
                 None => {}
@@ -178,37 +178,19 @@ impl Nftables {
         Writer::new(&mut self.batch, &mut self.sequence).ask(question);
         self.socket.send(self.batch.octets(), Msg::empty()).map_err(unless_missing)?;
         let sequence = self.sequence;
-        self.answers(|header, payload| match header {
+        netlink::receive(&self.socket, &mut self.answer, |header, payload| match header {
             Header { sequence: other, .. } if other != sequence => Ok(Progress::More),
             Header { error: Some(libc::ENOENT), .. } => Ok(Progress::Done),
             // Where there is no nf_tables at all its messages make no sense.
             Header { error: Some(libc::EINVAL), .. } => Err(NftablesError::Unavailable),
             Header { error: Some(error), .. } => Err(refusal(error)),
+            Header { dump: Dump::Torn, .. } => Err(NftablesError::Torn),
             Header { error: None, kind: HeaderKind::End, .. } => Ok(Progress::Done),
-            Header { error: None, kind: HeaderKind::Torn, .. } => Err(NftablesError::Torn),
             Header { error: None, kind: HeaderKind::Answer, .. } => {
                 each(payload);
                 Ok(Progress::More)
             }
         })
-    }
-
-    /// Hands each answer over until there is enough.
-    fn answers(
-        &mut self,
-        mut each: impl FnMut(Header, &[u8]) -> Result<Progress, NftablesError>,
-    ) -> Result<(), NftablesError> {
-        loop {
-            let (length, _) = self.socket.recv(&mut self.answer, Msg::empty())?;
-            let mut rest = &self.answer[..length];
-            while let Some((header, payload, next)) = Header::split(rest) {
-                rest = next;
-                match each(header, payload)? {
-                    Progress::More => {}
-                    Progress::Done => return Ok(()),
-                }
-            }
-        }
     }
 
     fn discard_answers(&mut self) {

@@ -27,7 +27,7 @@ use std::time::Duration;
 use monotonic::Instant;
 
 pub use self::event::{RouterAction, RouterEvent, Statement};
-pub use self::leaving::{AfterLeaving, HandOverStage, Heirs};
+pub use self::leaving::{AfterLeaving, HandOverStage, Heirs, SUCCESSION_TIME};
 use crate::advertisement::Advertisement;
 use crate::cause::{BecomeActiveCause, BecomeBackupCause};
 use crate::identity::{Priority, Version, Vrid};

@@ -1,7 +1,6 @@
 //! What the guard does in the place of a daemon that cannot.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use host::clock::now;
 use host::reconciler;
@@ -9,15 +8,11 @@ use host::vrrp_socket::{self, Reception, VrrpSocket};
 use node::name::InterfaceName;
 use node::report::{FenceReason, Report};
 use node::routers::Transmission;
-use vrrp::Family;
+use vrrp::{Family, SUCCESSION_TIME};
 
 use super::Guard;
 use super::daemon::Daemon;
 use crate::log;
-
-/// How long the kernel goes on serving after the last will, as in a planned hand-over: by then a successor has claimed
-/// and taken the addresses.
-const SUCCESSION_TIME: Duration = Duration::from_millis(50);
 
 impl Guard {
     /// Hands over in the place of a daemon that is dead: what it left in the kernel serves until another node does.
@@ -25,6 +20,7 @@ impl Guard {
         let will = self.estate.last_will(now());
         say(&will);
         if let Some(interval) = self.estate.shortest_interval().filter(|_| !will.is_empty()) {
+            // As in a planned hand-over: by then a successor has claimed and taken the addresses.
             tokio::time::sleep(SUCCESSION_TIME.min(interval)).await;
         }
         self.remove_addresses().await;

@@ -1,19 +1,15 @@
 //! What an Active keeps for a moment that has to yield to a better node: that one advertises before it has the addresses, and
 //! meanwhile somebody should answer for them.
 
-use std::time::Duration;
-
 use monotonic::Instant;
+use vrrp::SUCCESSION_TIME;
 
 use super::handing_over::announced_by_any_heir;
 use super::member::Tenure;
 use super::{RolesAge, Routers, Timer};
 use crate::name::RouterName;
 
-/// How long the winner of an election may take to announce the addresses that it claims.
-const LONGEST: Duration = Duration::from_millis(50);
-
-/// The part of an interval that it may be at most: where a split heals, the winner has had them all along.
+/// The part of an interval that the winner may take to announce them: where a split heals, it has had them all along.
 const PART_OF_INTERVAL: u32 = 20;
 
 impl Routers {
@@ -25,7 +21,7 @@ impl Routers {
             return;
         }
         member.tenure = Tenure::Lingering;
-        let longest = LONGEST.min(member.config.interval.duration() / PART_OF_INTERVAL);
+        let longest = SUCCESSION_TIME.min(member.config.interval.duration() / PART_OF_INTERVAL);
         self.timers.set(Timer::Lingering(name.clone()), Some(now + longest));
     }
 

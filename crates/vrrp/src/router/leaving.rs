@@ -12,7 +12,7 @@ use crate::timing::Centiseconds;
 
 /// How long after a successor's first advertisement it has certainly taken the addresses, where its gratuitous ARP or
 /// neighbour advertisement is not seen.
-const SUCCESSION_TIME: Duration = Duration::from_millis(50);
+pub const SUCCESSION_TIME: Duration = Duration::from_millis(50);
 
 /// How much longer than the skew time a successor may take to be heard.
 const SUCCESSION_MARGIN: Duration = Duration::from_millis(100);
