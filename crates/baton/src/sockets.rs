@@ -83,7 +83,7 @@ impl Sockets {
                 Ok(socket) => {
                     neighbours.insert(segment, socket);
                 }
-                // A successor's advertisement tells of it too, and time of an Active's absence, a little later.
+                // Without it a successor's advertisement, or the end of the wait for an answer, has to do.
                 Err(error) => {
                     let reason = format!("The neighbours of {segment} cannot be heard: {error}");
                     journal.tell(Report::ListeningFailed { interface: segment.interface, reason });
