@@ -69,7 +69,7 @@ impl Control {
         let changes = differences(&running, &config);
         self.checker.send(CheckerCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
         self.engine.send(EngineCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
-        self.hooks.ask(HooksInput::Reload(Arc::clone(&config)));
+        self.hooks.tell(HooksInput::Reload(Arc::clone(&config)));
         self.bond.tell([Word::Configuration { text }]);
         // After the engine: it takes no notice of tracks that it does not know.
         self.tracker.send_replace(Arc::clone(&config));

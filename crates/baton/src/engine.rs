@@ -94,6 +94,8 @@ pub struct Engine {
     course: Course,
     pulse: Pulse,
     hooks: HookLine,
+    /// What hooks hear when the status is published that they are told as well.
+    news: Vec<HooksInput>,
 }
 
 /// What the engine is connected to.
@@ -174,6 +176,7 @@ impl Engine {
             course: Course::Running,
             pulse,
             hooks,
+            news: Vec::new(),
         })
     }
 
@@ -313,13 +316,13 @@ impl Engine {
                 }
                 RoutersOutput::Report(report) => {
                     self.pulse.note();
-                    self.hooks.tell(&report);
+                    self.news.extend(HooksInput::of(&report));
                     self.journal.tell(report);
                     self.sockets.follow_neighbours(&self.routers, &self.journal);
                     self.publish_at = Instant::START;
                 }
                 RoutersOutput::Prepare { router, until, reason } => {
-                    self.hooks.ask(HooksInput::Prepare { router, until, reason });
+                    self.news.push(HooksInput::Prepare { router, until, reason });
                 }
                 RoutersOutput::Exit => self.course = Course::Ended,
             }
@@ -345,6 +348,9 @@ impl Engine {
                 punctuality: self.turns.punctuality().clone(),
                 granted: self.turns.granted().clone(),
             }));
+        }
+        for input in self.news.drain(..) {
+            self.hooks.tell(input);
         }
     }
 

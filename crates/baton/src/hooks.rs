@@ -51,15 +51,8 @@ impl HookLine {
         (Self { sender, lost: Arc::clone(&lost) }, HookInputs { receiver, lost })
     }
 
-    /// Tells an event, if it is one that hooks follow.
-    pub fn tell(&self, report: &Report) {
-        if let Some(input) = HooksInput::of(report) {
-            self.ask(input);
-        }
-    }
-
-    /// Wants something of hooks; what nobody takes is counted, and waited for by nobody.
-    pub fn ask(&self, input: HooksInput) {
+    /// Tells hooks what happened or is wanted; what nobody takes is counted, and waited for by nobody.
+    pub fn tell(&self, input: HooksInput) {
         if self.sender.try_send(input).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
