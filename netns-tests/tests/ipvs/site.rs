@@ -42,10 +42,11 @@ impl Site {
         Self::in_lab(Topology::standard(2, 2).build().unwrap(), &config)
     }
 
-    /// The same at an interval of a second, which gives a slow machine time to start a program.
+    /// The same at an interval of three seconds, which gives a slow machine time to start a program.
     #[track_caller]
     pub(crate) fn unhurried(parts: &[&str]) -> Self {
-        let config = pair(&[&[WEB, GATEWAY], parts].concat()).replace("\"100ms\"", "\"1s\"");
+        let web = WEB.replace("100ms", "3s");
+        let config = pair(&[&[&web, GATEWAY], parts].concat());
         Self::in_lab(Topology::standard(2, 2).build().unwrap(), &config)
     }
 
