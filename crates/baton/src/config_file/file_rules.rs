@@ -1,6 +1,7 @@
 //! The rules that span the sections of nodes and virtual routers and hold for all nodes alike.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use node::name::NodeName;
 use vrrp::{ChecksumStyle, Family, Preemption, Priority, Version};
@@ -164,25 +165,7 @@ fn report_without_effect(router: &RouterSection, problems: &Problems) {
                 .help("leave it out, or write transport = \"unicast\": multicast never crosses a router"),
         );
     }
-    let preempts = |wanted: Preemption| {
-        let on_nodes = router.overrides.iter().filter_map(|differing| differing.preemption);
-        [router.preemption].into_iter().chain(on_nodes).any(|preemption| preemption.value == wanted)
-    };
-    if !preempts(Preemption::Refused) && router.hearing_wait.value != HEARING_WAIT {
-        problems.report(
-            Problem::at(router.hearing_wait.span, "`hearing_wait` is for preempt = false alone")
-                .label("does nothing here")
-                .help("leave it out: whoever preempts takes over in any case, by its priority"),
-        );
-    }
-    if !preempts(Preemption::Allowed) && !router.preempt_delay.value.is_zero() {
-        problems.report(
-            Problem::at(router.preempt_delay.span, "`preempt_delay` is for preempt = true alone")
-                .label("does nothing here")
-                .also(router.preemption.span, "it never preempts")
-                .help("leave one of the two out"),
-        );
-    }
+    report_idle_restraints(router, problems);
     let Some(family) = family(router) else { return };
     match (router.checksum.value, router.version.value, family) {
         (ChecksumStyle::MessageOnly, Version::V2 | Version::V3, Family::V4 | Family::V6)
@@ -195,6 +178,46 @@ fn report_without_effect(router: &RouterSection, problems: &Problems) {
             .label("does nothing here")
             .help("leave it out: it is for version 3 over IPv4"),
         ),
+    }
+}
+
+/// What restrains a node without preemption does nothing on one that preempts, and the other way round.
+fn report_idle_restraints(router: &RouterSection, problems: &Problems) {
+    let report_wait = |wait: At<Duration>| {
+        if wait.value != HEARING_WAIT {
+            problems.report(
+                Problem::at(wait.span, "`hearing_wait` is for preempt = false alone")
+                    .label("does nothing here")
+                    .help("leave it out: whoever preempts takes over in any case, by its priority"),
+            );
+        }
+    };
+    let report_delay = |delay: At<Duration>, preemption: At<Preemption>| {
+        if !delay.value.is_zero() {
+            problems.report(
+                Problem::at(delay.span, "`preempt_delay` is for preempt = true alone")
+                    .label("does nothing here")
+                    .also(preemption.span, "it never preempts")
+                    .help("leave one of the two out"),
+            );
+        }
+    };
+    let on_nodes = router.overrides.iter().map(|differing| differing.preemption.unwrap_or(router.preemption));
+    let preemptions: Vec<_> =
+        [router.preemption].into_iter().chain(on_nodes).map(|preemption| preemption.value).collect();
+    if !preemptions.contains(&Preemption::Refused) {
+        report_wait(router.hearing_wait);
+    }
+    if !preemptions.contains(&Preemption::Allowed) {
+        report_delay(router.preempt_delay, router.preemption);
+    }
+    for differing in &router.overrides {
+        let preemption = differing.preemption.unwrap_or(router.preemption);
+        match (preemption.value, differing.hearing_wait, differing.preempt_delay) {
+            (Preemption::Allowed, Some(wait), _) => report_wait(wait),
+            (Preemption::Refused, _, Some(delay)) => report_delay(delay, preemption),
+            (Preemption::Allowed, None, _) | (Preemption::Refused, _, None) => {}
+        }
     }
 }
 

@@ -90,6 +90,9 @@ fn resolve_one<'a>(
     let family = family(section)?;
     let priority = priority(section, node);
     let preemption = here.and_then(|here| here.preemption).unwrap_or(section.preemption);
+    let hearing_wait = here.and_then(|here| here.hearing_wait).unwrap_or(section.hearing_wait);
+    let preempt_delay = here.and_then(|here| here.preempt_delay).unwrap_or(section.preempt_delay);
+    let start_delay = here.and_then(|here| here.start_delay).map(|delay| delay.value);
     let source = here.and_then(|here| here.source);
     let unadvertised = here.and_then(|here| here.unadvertised.as_ref()).unwrap_or(&section.unadvertised);
     let transport = match section.transport.value {
@@ -118,11 +121,8 @@ fn resolve_one<'a>(
         priority: priority.value,
         interval: section.interval,
         preemption: preemption.value,
-        restraint: Restraint {
-            unheard: section.hearing_wait.value,
-            before_preempting: section.preempt_delay.value,
-        },
-        start_delay: section.start_delay,
+        restraint: Restraint { unheard: hearing_wait.value, before_preempting: preempt_delay.value },
+        start_delay: start_delay.unwrap_or(section.start_delay),
         checksum: section.checksum.value,
         transport,
         authentication: authentication.clone(),

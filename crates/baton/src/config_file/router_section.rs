@@ -47,10 +47,13 @@ pub(super) const ANNOUNCEMENT_KEYS: &[&str] = &["burst", "refresh", "repeat_afte
 
 /// Every key of `[virtual_router.NAME.node.NODE]`: what may differ on a node.
 pub(super) const NODE_KEYS: &[&str] = &[
+    "hearing_wait",
     "interface",
     "preempt",
+    "preempt_delay",
     "priority",
     "source",
+    "start_delay",
     "unadvertised_addresses",
     "virtual_routes",
     "virtual_rules",
@@ -120,6 +123,12 @@ pub(super) struct NodeOverride {
     pub(super) priority: Option<At<Priority>>,
     /// Whether it takes over from an Active of lower priority.
     pub(super) preemption: Option<At<Preemption>>,
+    /// How long it waits before it claims where it has come up and hears nobody, without preemption.
+    pub(super) hearing_wait: Option<At<Duration>>,
+    /// How long it hears an Active of lower priority before it preempts it.
+    pub(super) preempt_delay: Option<At<Duration>>,
+    /// How long after its start it takes no part.
+    pub(super) start_delay: Option<At<Duration>>,
     /// Its address that multicast advertisements come from.
     pub(super) source: Option<At<IpAddr>>,
     /// The addresses that move along on it, instead of those of the other nodes.
@@ -200,9 +209,9 @@ impl RouterSection {
         });
         let min_hop_limit = section.optional("min_hop_limit", |field| field.integer(1..=255));
         let preemption = section.optional("preempt", preemption);
-        let delay = |key| section.optional(key, |field| field.duration(Duration::ZERO..=DELAY_LIMIT));
-        let [hearing_wait, preempt_delay, start_delay] =
-            ["hearing_wait", "preempt_delay", "start_delay"].map(delay);
+        let hearing_wait = section.optional("hearing_wait", delay);
+        let preempt_delay = section.optional("preempt_delay", delay);
+        let start_delay = section.optional("start_delay", delay);
         let checksum = section.optional("checksum", |field| {
             field.word(&[
                 ("rfc9568", ChecksumStyle::MessageOnly),
@@ -288,6 +297,9 @@ impl NodeOverride {
             interface: section.optional("interface", interface),
             priority: section.optional("priority", |field| priority(&field)),
             preemption: section.optional("preempt", preemption),
+            hearing_wait: section.optional("hearing_wait", delay),
+            preempt_delay: section.optional("preempt_delay", delay),
+            start_delay: section.optional("start_delay", delay),
             source: section.optional("source", |field| field.address()),
             unadvertised: section
                 .field("unadvertised_addresses")
@@ -316,6 +328,10 @@ pub(super) fn interface(field: Field<'_>) -> Option<InterfaceName> {
 
 fn preemption(field: Field<'_>) -> Option<Preemption> {
     Some(if field.boolean()? { Preemption::Allowed } else { Preemption::Refused })
+}
+
+fn delay(field: Field<'_>) -> Option<Duration> {
+    field.duration(Duration::ZERO..=DELAY_LIMIT)
 }
 
 fn version(field: Field<'_>) -> Option<Version> {

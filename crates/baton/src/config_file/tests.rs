@@ -218,6 +218,33 @@ fn what_differs_on_a_node_replaces_what_all_have() {
 }
 
 #[test]
+fn a_node_may_wait_for_another_time_than_the_others() {
+    let file = parse(&router(
+        r#"
+        virtual_addresses = ["10.77.0.50/24"]
+        preempt_delay = "10s"
+        start_delay = "1s"
+        [virtual_router.web.node.lb2]
+        preempt = false
+        hearing_wait = "5s"
+        start_delay = "2s"
+        "#,
+    ));
+    let waits = |node| {
+        let config = resolve(&file, node);
+        let router = &config.virtual_routers["web"];
+        let waits = [router.restraint.before_preempting, router.restraint.unheard, router.start_delay];
+        waits.map(|wait| wait.as_secs())
+    };
+    assert_eq!((waits("lb1"), waits("lb2")), ([10, 30, 1], [10, 5, 2]));
+    let file = parse(&router(
+        "virtual_addresses = [\"10.77.0.50/24\"]\n[virtual_router.web.node.lb2]\npreempt_delay = \"7s\"",
+    ));
+    let delay = |node| resolve(&file, node).virtual_routers["web"].restraint.before_preempting.as_secs();
+    assert_eq!((delay("lb1"), delay("lb2")), (0, 7));
+}
+
+#[test]
 fn unicast_goes_from_the_own_address_to_those_of_the_other_nodes() {
     let text = router("transport = \"unicast\"\nmin_hop_limit = 254\nvirtual_addresses = [\"fd77::50/64\"]");
     assert_eq!(
