@@ -13,7 +13,9 @@ use futures_util::{FutureExt, StreamExt};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
 use rtnetlink::sys::{AsyncSocket, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
@@ -22,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::link::Interfaces;
+use crate::netlink::Dump;
 use crate::routing::Routing;
 use crate::{route, rule};
 
@@ -32,6 +35,9 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// How long an answer may take. The kernel answers within the request's system call; only an answer that was lost for
 /// want of room takes longer, and it never comes.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often interfaces and addresses are asked for until nothing changes meanwhile.
+const OBSERVATION_LIMIT: u32 = 4;
 
 /// Why a request to rtnetlink was not carried out.
 #[derive(Debug, Error)]
@@ -81,6 +87,12 @@ enum Attention {
 enum Completeness {
     Complete,
     Lacking,
+}
+
+/// What came back.
+struct Answers {
+    messages: Vec<RouteNetlinkMessage>,
+    dump: Dump,
 }
 
 /// Whether what the kernel tells can be of interest.
@@ -196,18 +208,21 @@ impl RouteNetlink {
         Ok(())
     }
 
-    /// Asks for everything anew; what was known stays known where no answer comes.
+    /// Asks for everything anew, again where something changed meanwhile; what was known stays known where no answer
+    /// comes.
+    ///
+    /// Has to be waited for to its end: half of the answers are half of the interfaces.
     pub(crate) async fn observe(&mut self) -> Result<(), RequestError> {
-        self.completeness = Completeness::Complete;
         let before = self.interfaces.clone();
-        self.interfaces.forget();
-        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        for request in [links, addresses] {
-            if let Err(error) = self.request(request, NLM_F_DUMP).await {
+        for _ in 0..OBSERVATION_LIMIT {
+            self.completeness = Completeness::Complete;
+            if let Err(error) = self.observe_interfaces().await {
                 self.completeness = Completeness::Lacking;
                 self.interfaces = before;
                 return Err(error);
+            }
+            if self.completeness == Completeness::Complete {
+                break;
             }
         }
         match self.attention {
@@ -216,19 +231,34 @@ impl RouteNetlink {
         }
     }
 
-    /// Waits until the kernel tells something by itself, and takes in all that it has told by then.
+    async fn observe_interfaces(&mut self) -> Result<(), RequestError> {
+        self.interfaces.forget();
+        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        for question in [links, addresses] {
+            if self.ask(question, NLM_F_DUMP).await?.dump == Dump::Torn {
+                self.completeness = Completeness::Lacking;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the kernel tells something by itself; [`RouteNetlink::catch_up`] makes use of it.
     ///
-    /// Dropping the future before it is ready loses nothing.
+    /// Dropping the future before it is ready loses nothing, and nothing is asked for in it: half of the answers would be
+    /// half of the interfaces.
     pub(crate) async fn changed(&mut self) -> Result<(), RequestError> {
         let mut news = News::Foreign;
         while news == News::Foreign {
             let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
             news = self.take_in(message, sender);
         }
-        self.catch_up().await
+        Ok(())
     }
 
     /// Takes in what the kernel has told by itself, without waiting for more; asks for everything where some was lost.
+    ///
+    /// Has to be waited for to its end.
     pub(crate) async fn catch_up(&mut self) -> Result<(), RequestError> {
         self.drain();
         match (self.completeness, self.attention, self.routing_completeness) {
@@ -265,10 +295,14 @@ impl RouteNetlink {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<RouteNetlinkMessage>, RequestError> {
+        self.ask(message, flags).await.map(|answers| answers.messages)
+    }
+
+    async fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Answers, RequestError> {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
         let mut answers = self.handle.request(request).map_err(|_| RequestError::Closed)?;
-        let mut answered = Vec::new();
+        let mut answered = Answers { messages: Vec::new(), dump: Dump::Whole };
         loop {
             let answer = match timeout(ANSWER_LIMIT, answers.next()).await {
                 Ok(Some(answer)) => answer,
@@ -278,6 +312,9 @@ impl RouteNetlink {
                     return Err(RequestError::NoAnswer);
                 }
             };
+            if answer.header.flags & NLM_F_DUMP_INTR != 0 {
+                answered.dump = Dump::Torn;
+            }
             match answer.payload {
                 NetlinkPayload::Error(error) if error.code.is_some() => {
                     return Err(RequestError::Refused(error.to_io()));
@@ -289,7 +326,7 @@ impl RouteNetlink {
                     if let RouteNetlinkMessage::DelAddress(_) = message {
                         self.routing_completeness = Completeness::Lacking;
                     }
-                    answered.push(message);
+                    answered.messages.push(message);
                 }
                 _ => {}
             }

@@ -121,7 +121,10 @@ impl Worker {
                 },
                 changed = self.netlink.changed() => {
                     self.refusals.hurry_addresses(Instant::now());
-                    outcome = changed;
+                    outcome = match changed {
+                        Ok(()) => self.netlink.catch_up().await,
+                        Err(error) => Err(error),
+                    };
                 }
                 changed = self.leases.changed() => if changed.is_err() {
                     return;
