@@ -107,9 +107,11 @@ fn what_the_kernel_refuses_the_engine_is_told_with_what_to_do_and_it_does_withou
 #[test]
 fn an_engine_that_came_too_late_says_so_once_and_why() {
     let _turn = turn();
-    let mut pair = Pair::elected(&pair(&[SLOW]), VIRTUAL);
+    let mut pair = Pair::elected(&pair(&[SLOW, "advert_interval = \"2s\"\n"]), VIRTUAL);
+    // Late by an interval from here: half of one is what is told, and half an interval later the guard would be heard.
+    pair.wait_to_hear("lb2", 1);
     pair.machine("lb1").signal_all(Signal::STOP).unwrap();
-    thread::sleep(Duration::from_millis(1900));
+    thread::sleep(Duration::from_secs(4));
     pair.machine("lb1").signal_all(Signal::CONT).unwrap();
     let late = pair.daemon("lb1").wait_for("engine_late", &[("reason", "stopped")], LIMIT);
     let told: f64 = late.field("milliseconds").parse().unwrap();
