@@ -21,7 +21,7 @@ use rtnetlink::{Handle, MulticastGroup};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use thiserror::Error;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::link::Interfaces;
 use crate::netlink::Dump;
@@ -35,6 +35,10 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// How long an answer may take. The kernel answers within the request's system call; only an answer that was lost for
 /// want of room takes longer, and it never comes.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// The same after the socket's buffer has overflowed: the kernel answers at once, so what did not come with what the buffer
+/// still held was lost.
+const OVERRUN_ANSWER_LIMIT: Duration = Duration::from_millis(200);
 
 /// How often interfaces and addresses are asked for until nothing changes meanwhile.
 const OBSERVATION_LIMIT: u32 = 4;
@@ -64,6 +68,8 @@ pub(crate) struct RouteNetlink {
     routing: Routing,
     routing_completeness: Completeness,
     resync: Resync,
+    /// Whether something was taken in that nobody has made use of.
+    news: News,
 }
 
 /// Whether everything had to be asked for anew since that was last told.
@@ -153,8 +159,10 @@ impl RouteNetlink {
             routing: Routing::default(),
             routing_completeness: Completeness::Lacking,
             resync: Resync::Unneeded,
+            news: News::Foreign,
         };
         opened.observe().await?;
+        opened.resync = Resync::Unneeded;
         if attention == Attention::Addresses {
             // What a dead process has left behind.
             opened.observe_routing().await?;
@@ -214,6 +222,9 @@ impl RouteNetlink {
     /// Has to be waited for to its end: half of the answers are half of the interfaces.
     pub(crate) async fn observe(&mut self) -> Result<(), RequestError> {
         let before = self.interfaces.clone();
+        if self.completeness == Completeness::Lacking {
+            self.resync = Resync::Done;
+        }
         for _ in 0..OBSERVATION_LIMIT {
             self.completeness = Completeness::Complete;
             if let Err(error) = self.observe_interfaces().await {
@@ -248,10 +259,9 @@ impl RouteNetlink {
     /// Dropping the future before it is ready loses nothing, and nothing is asked for in it: half of the answers would be
     /// half of the interfaces.
     pub(crate) async fn changed(&mut self) -> Result<(), RequestError> {
-        let mut news = News::Foreign;
-        while news == News::Foreign {
+        while self.news == News::Foreign {
             let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
-            news = self.take_in(message, sender);
+            self.take_in(message, sender);
         }
         Ok(())
     }
@@ -261,12 +271,9 @@ impl RouteNetlink {
     /// Has to be waited for to its end.
     pub(crate) async fn catch_up(&mut self) -> Result<(), RequestError> {
         self.drain();
+        self.news = News::Foreign;
         match (self.completeness, self.attention, self.routing_completeness) {
-            (Completeness::Lacking, _, _) => {
-                self.observe().await?;
-                self.resync = Resync::Done;
-                Ok(())
-            }
+            (Completeness::Lacking, _, _) => self.observe().await,
             (Completeness::Complete, Attention::Routing, Completeness::Lacking) => {
                 self.observe_routing().await
             }
@@ -298,20 +305,50 @@ impl RouteNetlink {
         self.ask(message, flags).await.map(|answers| answers.messages)
     }
 
+    /// What the kernel tells of others' changes meanwhile is taken in after the answers, as some of these may be older.
     async fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Answers, RequestError> {
+        let mut held_back = Vec::new();
+        let answers = self.receive_answers(message, flags, &mut held_back).await;
+        if let Err(RequestError::NoAnswer) = answers {
+            self.completeness = Completeness::Lacking;
+        }
+        for (message, sender) in held_back {
+            self.take_in(message, sender);
+        }
+        self.drain();
+        answers
+    }
+
+    async fn receive_answers(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        held_back: &mut Vec<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
+    ) -> Result<Answers, RequestError> {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
         let mut answers = self.handle.request(request).map_err(|_| RequestError::Closed)?;
         let mut answered = Answers { messages: Vec::new(), dump: Dump::Whole };
+        let mut limit = ANSWER_LIMIT;
+        let mut until = Instant::now() + limit;
         loop {
-            let answer = match timeout(ANSWER_LIMIT, answers.next()).await {
-                Ok(Some(answer)) => answer,
-                Ok(None) => break,
-                Err(_) => {
-                    self.completeness = Completeness::Lacking;
-                    return Err(RequestError::NoAnswer);
+            let answer = tokio::select! {
+                biased;
+                answer = timeout_at(until, answers.next()) => match answer {
+                    Ok(Some(answer)) => answer,
+                    Ok(None) => return Ok(answered),
+                    Err(_) => return Err(RequestError::NoAnswer),
+                },
+                Some(told) = self.notifications.next() => {
+                    if let NetlinkPayload::Overrun(_) = told.0.payload {
+                        limit = OVERRUN_ANSWER_LIMIT;
+                        until = Instant::now() + limit;
+                    }
+                    held_back.push(told);
+                    continue;
                 }
             };
+            until = Instant::now() + limit;
             if answer.header.flags & NLM_F_DUMP_INTR != 0 {
                 answered.dump = Dump::Torn;
             }
@@ -331,8 +368,6 @@ impl RouteNetlink {
                 _ => {}
             }
         }
-        self.drain();
-        Ok(answered)
     }
 
     fn drain(&mut self) {
@@ -341,28 +376,28 @@ impl RouteNetlink {
         }
     }
 
-    fn take_in(&mut self, message: NetlinkMessage<RouteNetlinkMessage>, sender: SocketAddr) -> News {
+    fn take_in(&mut self, message: NetlinkMessage<RouteNetlinkMessage>, sender: SocketAddr) {
         // Other processes can send to a netlink socket too; the kernel is number 0.
         if sender.port_number() != 0 {
-            return News::Foreign;
+            return;
         }
         match message.payload {
             NetlinkPayload::InnerMessage(message) => {
                 self.interfaces.apply(&message);
+                let is_routing =
+                    matches!(message, RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_));
                 if self.routing.is_touched_by(&message) {
                     self.routing_completeness = Completeness::Lacking;
-                    return News::Own;
-                }
-                match message {
-                    RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => News::Foreign,
-                    _ => News::Own,
+                    self.news = News::Own;
+                } else if !is_routing {
+                    self.news = News::Own;
                 }
             }
             NetlinkPayload::Overrun(_) => {
                 self.completeness = Completeness::Lacking;
-                News::Own
+                self.news = News::Own;
             }
-            _ => News::Foreign,
+            _ => {}
         }
     }
 }
