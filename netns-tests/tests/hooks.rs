@@ -1,17 +1,22 @@
 //! An operator's programs and web services that follow what virtual routers do.
 
 use std::fs::{self, Permissions};
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use lab::wait_until;
 use netns_tests::packet::{Packet, Stranger};
 use netns_tests::{Event, LIMIT, Pair, VIRTUAL, WEB, pair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream};
 
 /// A pair whose nodes run a script of this text; `$HERE` in it is a folder for what the script writes.
 fn with_script(keys: &str, text: &str) -> Pair {
@@ -150,7 +155,7 @@ fn after_another_active_is_over_the_hooks_of_the_active_run_again() {
 }
 
 /// Reads one request, answers it with a status, and returns its body.
-fn answer(connection: &mut TcpStream, status: &str) -> String {
+fn answer(connection: &mut (impl Read + Write), status: &str) -> String {
     let mut request = Vec::new();
     let mut octets = [0; 4096];
     loop {
@@ -195,4 +200,43 @@ fn a_web_service_is_told_until_it_takes_it() {
     ] {
         assert_eq!(body[field].to_string(), value, "{field} in {body}");
     }
+}
+
+#[test]
+fn an_encrypted_web_service_is_told_once_whoever_signed_its_certificate_is_trusted() {
+    let hook = "[hook.test]\nvirtual_routers = [\"web\"]\non = [\"active\"]\nretry_after = \"100ms\"\n\
+                url = \"https://127.0.0.1:8443/baton\"\n";
+    let mut pair = Pair::idle(&pair(&[WEB, hook]));
+    let mut issuer = CertificateParams::default();
+    issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(issuer, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    let config = Arc::new(config);
+    let service = pair.machine("lb1").enter(|| TcpListener::bind("127.0.0.1:8443")).unwrap().unwrap();
+    let served = thread::spawn(move || {
+        loop {
+            let mut connection = service.accept().unwrap().0;
+            let mut session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            // Who does not trust it says so and goes.
+            if session.complete_io(&mut connection).is_ok() && !session.is_handshaking() {
+                return answer(&mut Stream::new(&mut session, &mut connection), "204 No Content");
+            }
+        }
+    });
+    let trusted = pair.folder().path().join("trusted.pem");
+    pair.launch_by("lb1", &["env", "--unset=SSL_CERT_DIR", &format!("SSL_CERT_FILE={}", trusted.display())]);
+    let failed = told(&mut pair, "lb1", "hook_failed", "active");
+    assert!(failed.field("reason").contains("install the package ca-certificates"), "{failed:?}");
+    pair.folder().write("trusted.pem", &issuer.pem());
+    told(&mut pair, "lb1", "hook_succeeded", "active");
+    let request = served.join().unwrap();
+    assert!(request.starts_with("POST /baton HTTP/1.1\r\n"), "{request}");
 }

@@ -13,10 +13,11 @@ use host::clock::{Alarm, now};
 use node::config::{Config, HookAction};
 use node::hooks::{Errand, Hooks, HooksInput, HooksOutput};
 use node::report::Report;
+use probe::tls::Trust;
 use probe::{script, webhook};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use self::message::Message;
 use crate::engine::{EngineCommand, EngineStatus};
@@ -77,6 +78,7 @@ pub struct HookRunner {
     config: Arc<Config>,
     alarm: Alarm,
     connections: Connections,
+    trust: Trust,
     runs: JoinSet<HooksInput>,
 }
 
@@ -94,7 +96,14 @@ impl HookRunner {
     /// The kernel's, when it gives no timer.
     pub fn new(config: Arc<Config>, connections: Connections) -> io::Result<Self> {
         let hooks = Hooks::new(Arc::clone(&config));
-        Ok(Self { hooks, config, alarm: Alarm::new()?, connections, runs: JoinSet::new() })
+        Ok(Self {
+            hooks,
+            config,
+            alarm: Alarm::new()?,
+            connections,
+            trust: Trust::of_system(),
+            runs: JoinSet::new(),
+        })
     }
 
     /// Runs hooks until nothing can happen any more, and then what has begun, for a while.
@@ -152,16 +161,17 @@ impl HookRunner {
     fn start(&mut self, errand: Errand) {
         let status = Arc::clone(&self.connections.status.borrow());
         let message = Message::new(&self.config, &status.routers, &errand);
+        let trust = self.trust.clone();
         self.runs.spawn(async move {
             let started = now();
-            let outcome = carry_out(&errand, &message).await;
+            let outcome = carry_out(&errand, &message, &trust).await;
             let Errand { hook, subject, .. } = errand;
             HooksInput::Finished { hook, subject, outcome, took: now() - started }
         });
     }
 }
 
-async fn carry_out(errand: &Errand, message: &Message) -> Result<(), String> {
+async fn carry_out(errand: &Errand, message: &Message, trust: &Trust) -> Result<(), String> {
     match &errand.config.action {
         HookAction::Command(script) => {
             let script = script.with_arguments(message.arguments());
@@ -171,11 +181,8 @@ async fn carry_out(errand: &Errand, message: &Message) -> Result<(), String> {
             verdict
         }
         HookAction::Post(url) => {
-            let posted = timeout(errand.limit, webhook::post(url, message.json())).await;
-            match posted {
-                Ok(outcome) => outcome.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {:?}", errand.limit)),
-            }
+            let posted = webhook::post(trust, url, message.json(), errand.limit).await;
+            posted.map_err(|error| error.to_string())
         }
     }
 }

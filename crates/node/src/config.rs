@@ -15,7 +15,7 @@ use vrrp::{
 };
 
 pub use self::engine::{AnnouncementRate, EngineConfig, EngineSetting, Memory, RealtimePriority};
-pub use self::hook::{HookAction, HookConfig, Occasion, UrlError, WebhookUrl};
+pub use self::hook::{HookAction, HookConfig, Occasion, Scheme, UrlError, WebhookUrl};
 pub use crate::address::{InterfaceAddress, Scope};
 use crate::device::VirtualDevice;
 pub use crate::input_drop::AcceptMode;

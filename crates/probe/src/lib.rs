@@ -39,6 +39,7 @@ mod prober;
 pub mod processes;
 pub mod script;
 mod tcp;
+pub mod tls;
 pub mod webhook;
 
 pub use http::{BODY_LIMIT, HEAD_LIMIT};

@@ -189,11 +189,8 @@ fn webhook(field: Field<'_>) -> Option<WebhookUrl> {
     WebhookUrl::new(field.text()?)
         .map_err(|error| {
             let help = match error {
-                UrlError::Encrypted => {
-                    "have a program do it: command = [\"/usr/bin/curl\", ...], or post to a service of this machine that does"
-                }
                 UrlError::Scheme | UrlError::Host | UrlError::Port => {
-                    "for example: url = \"http://10.0.0.9:8080/baton\""
+                    "for example: url = \"https://hooks.example.net/baton\" or url = \"http://10.0.0.9:8080/baton\""
                 }
                 UrlError::Character(_) => "write it as %XX, as URLs have it",
             };

@@ -83,9 +83,40 @@ impl fmt::Display for Occasion {
     }
 }
 
-/// Where a JSON object is posted, `http://HOST[:PORT]/PATH`.
+/// How a web service is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Encrypted, with a service that has proven its name.
+    Https,
+}
+
+impl Scheme {
+    /// Every scheme, in the order in which they are listed for people.
+    pub const ALL: [Self; 2] = [Self::Http, Self::Https];
+
+    /// Returns the word for it in URLs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// Returns the port where a URL names none.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Where a JSON object is posted, `http[s]://HOST[:PORT]/PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookUrl {
+    scheme: Scheme,
     authority: String,
     host: String,
     port: u16,
@@ -95,11 +126,8 @@ pub struct WebhookUrl {
 /// A text that is no such place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// It wants encryption, which Baton does not do.
-    #[error("https is not spoken")]
-    Encrypted,
     /// It does not begin as it should.
-    #[error("it does not begin with http://")]
+    #[error("it begins neither with http:// nor with https://")]
     Scheme,
     /// It names no machine.
     #[error("it names no host")]
@@ -121,9 +149,8 @@ impl WebhookUrl {
         if let Some(character) = text.chars().find(|character| !character.is_ascii_graphic()) {
             return Err(UrlError::Character(character));
         }
-        let Some(rest) = text.strip_prefix("http://") else {
-            return Err(if text.starts_with("https://") { UrlError::Encrypted } else { UrlError::Scheme });
-        };
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let scheme = Scheme::ALL.into_iter().find(|known| known.word() == scheme).ok_or(UrlError::Scheme)?;
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
         let (authority, path) = match rest.find(['/', '?']) {
             Some(index) if rest[index..].starts_with('?') => (&rest[..index], format!("/{}", &rest[index..])),
@@ -133,7 +160,7 @@ impl WebhookUrl {
         let (host, port) = match authority.rsplit_once(':') {
             // Else the colon is one of an IPv6 address in brackets.
             Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| UrlError::Port)?),
-            Some(_) | None => (authority, 80),
+            Some(_) | None => (authority, scheme.port()),
         };
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() || host.contains('@') {
@@ -142,7 +169,12 @@ impl WebhookUrl {
         if port == 0 {
             return Err(UrlError::Port);
         }
-        Ok(Self { authority: authority.to_owned(), host: host.to_owned(), port, path })
+        Ok(Self { scheme, authority: authority.to_owned(), host: host.to_owned(), port, path })
+    }
+
+    /// Returns how it is spoken to.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// Returns the machine, by name or address, and the port.
@@ -163,7 +195,7 @@ impl WebhookUrl {
 
 impl fmt::Display for WebhookUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}{}", self.authority, self.path)
+        write!(formatter, "{}://{}{}", self.scheme.word(), self.authority, self.path)
     }
 }
 
@@ -178,6 +210,9 @@ mod tests {
         let bracketed = url("http://[fd77::1]:8080/a?b=c#d");
         assert_eq!((bracketed.place(), bracketed.path()), (("fd77::1", 8080), "/a?b=c"));
         assert_eq!(url("http://[fd77::1]?b").place(), ("fd77::1", 80));
+        let encrypted = url("https://a.example?b");
+        assert_eq!((encrypted.scheme(), encrypted.place()), (Scheme::Https, ("a.example", 443)));
+        assert_eq!(encrypted.to_string(), "https://a.example/?b");
         assert_eq!(url("http://[fd77::1]?b").path(), "/?b");
         assert_eq!(bracketed.to_string(), "http://[fd77::1]:8080/a?b=c");
     }
@@ -185,8 +220,10 @@ mod tests {
     #[test]
     fn what_is_no_place_is_none() {
         for (text, error) in [
-            ("https://a/", UrlError::Encrypted),
             ("ftp://a/", UrlError::Scheme),
+            ("a/b", UrlError::Scheme),
+            ("https:/a", UrlError::Scheme),
+            ("https://", UrlError::Host),
             ("http:///x", UrlError::Host),
             ("http://user@a/", UrlError::Host),
             ("http://a:x/", UrlError::Port),
