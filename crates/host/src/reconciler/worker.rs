@@ -239,9 +239,14 @@ impl Worker {
                         Subject::Address | Subject::Service => {}
                     }
                 }
-                if self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned {
+                if subject.is_awaited()
+                    && self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned
+                {
                     return Round::Abandoned;
                 }
+            }
+            if self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned {
+                return Round::Abandoned;
             }
         }
         self.conclude(wanted, &state, occasion, outcome).await
@@ -398,11 +403,20 @@ impl Subject {
         }
     }
 
-    /// How many changes are made before they are told.
+    /// How many changes are made before it is looked whether something newer is wanted.
     const fn chunk_limit(self) -> usize {
         match self {
             Self::Address => ADDRESS_CHUNK,
             Self::Device | Self::Drop | Self::Routing | Self::Service => CHUNK_LIMIT,
+        }
+    }
+
+    /// Whether somebody waits to hear of each piece: addresses are announced while the rest is worked on. A table of
+    /// hundreds of services is told of as a whole, as the engine would be woken up for each of them.
+    const fn is_awaited(self) -> bool {
+        match self {
+            Self::Address => true,
+            Self::Device | Self::Drop | Self::Routing | Self::Service => false,
         }
     }
 }
