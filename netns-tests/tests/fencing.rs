@@ -83,6 +83,17 @@ fn a_daemon_that_stands_still_is_fenced_before_its_peer_claims_and_never_do_two_
 }
 
 #[test]
+fn a_daemon_that_stands_still_when_it_is_to_end_is_ended_by_its_guard_and_nothing_is_left() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.look_from_now();
+    pair.daemon("lb1").signal_engine(Signal::STOP);
+    pair.daemon("lb1").stop(LIMIT);
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    assert!(!pair.daemon("lb1").place().socket.with_file_name("owned.json").exists());
+}
+
+#[test]
 fn a_daemon_without_a_guard_hands_over_and_ends() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
     let client = pair.ping(VIRTUAL);

@@ -222,7 +222,6 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
     let Started { reconciler, links: _, mut events } = Reconciler::start(record)?;
     reconciler.want(Arc::new(Wanted::default()));
     let mut cleaned = Cleaned { services, ..Cleaned::default() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let finish = async {
         while let Some(event) = events.recv().await {
             let KernelEvent::Reconciled(outcome) = event else { continue };
@@ -251,13 +250,17 @@ pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
             }
         }
     };
-    // On a thread of its own, since the caller's may be serving a runtime.
+    // On a thread of its own, since the caller's may be serving a runtime, and then no other may begin or end on it.
     let finished = thread::scope(|scope| {
-        let limited = || runtime.block_on(async { tokio::time::timeout(CLEANING_LIMIT, finish).await });
+        let limited = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+            let finished = runtime.block_on(async { tokio::time::timeout(CLEANING_LIMIT, finish).await });
+            finished.map_err(|_| ReconcilerError::Unfinished)
+        };
         scope.spawn(limited).join().expect("it only receives")
     });
     drop(reconciler);
-    finished.map_err(|_| ReconcilerError::Unfinished)?;
+    finished?;
     if cleaned.refused.is_empty() {
         // A record that names nothing says no more than none; one that cannot be removed does no harm.
         let _ = fs::remove_file(record);
