@@ -1,5 +1,7 @@
 //! When each node of a group takes and leaves an address, by the kernels' own word.
 
+use std::cmp::Reverse;
+use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -57,6 +59,42 @@ pub(crate) enum Course {
     Taken,
     /// It goes.
     Left,
+}
+
+/// How an address came from one owner to the next; the longer two have it, the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Crossing {
+    /// For so long nobody had it.
+    Gap(Reverse<Duration>),
+    /// For so long both had it.
+    Overlap(Duration),
+}
+
+impl Crossing {
+    /// Compares when the next owner took the address with when the one before left it.
+    pub(crate) fn new(taken: Instant, left: Instant) -> Self {
+        match left.checked_duration_since(taken) {
+            Some(overlap) => Self::Overlap(overlap),
+            None => Self::Gap(Reverse(taken.duration_since(left))),
+        }
+    }
+
+    /// How long it took, one way or the other.
+    pub(crate) fn duration(self) -> Duration {
+        match self {
+            Self::Gap(Reverse(time)) | Self::Overlap(time) => time,
+        }
+    }
+}
+
+impl fmt::Display for Crossing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Gap(_) => "gap",
+            Self::Overlap(_) => "two owners",
+        };
+        write!(formatter, "{kind} {:.2} ms", self.duration().as_secs_f64() * 1e3)
+    }
 }
 
 impl Owners {
@@ -127,5 +165,20 @@ impl Drop for Owners {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_without_an_owner_is_called_a_gap_and_less_than_any_overlap() {
+        let start = Instant::now();
+        let at = |tenths: u64| start + Duration::from_micros(100 * tenths);
+        let [gap, overlap] = [Crossing::new(at(3), at(0)), Crossing::new(at(0), at(3))];
+        assert_eq!([gap, overlap].map(|it| it.to_string()), ["gap 0.30 ms", "two owners 0.30 ms"]);
+        let none = Crossing::new(at(0), at(0));
+        assert!(Crossing::new(at(6), at(0)) < gap && gap < none && none < overlap);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use super::owners::Crossing;
+
 /// How many nanoseconds, bytes or whatever it is: enough digits for every figure here.
 type Magnitude = f64;
 
@@ -11,6 +13,8 @@ type Magnitude = f64;
 pub(crate) enum Quantity {
     /// How long something took.
     Time(Duration),
+    /// How an address came from one owner to the next.
+    Crossing(Crossing),
     /// Time on a processor in each ten seconds.
     ProcessorTime(Duration),
     /// Memory, in bytes.
@@ -25,6 +29,7 @@ impl Quantity {
     fn magnitude(self) -> Magnitude {
         match self {
             Self::Time(time) | Self::ProcessorTime(time) => time.as_secs_f64(),
+            Self::Crossing(crossing) => crossing.duration().as_secs_f64(),
             Self::Memory(bytes) => kibibytes(bytes),
             Self::Count(count) | Self::PerSecond(count) => count.into(),
         }
@@ -38,6 +43,7 @@ impl fmt::Display for Quantity {
                 write!(formatter, "{:.3} ms", time.as_secs_f64() * 1e3)
             }
             Self::Time(time) => write!(formatter, "{:.1} ms", time.as_secs_f64() * 1e3),
+            Self::Crossing(crossing) => crossing.fmt(formatter),
             Self::ProcessorTime(time) => write!(formatter, "{:.3} s", time.as_secs_f64()),
             Self::Memory(bytes) => write!(formatter, "{:.1} MiB", kibibytes(bytes) / 1024.0),
             Self::Count(count) => write!(formatter, "{count}"),
@@ -89,9 +95,16 @@ enum Verdict {
 }
 
 impl Row {
-    /// Baton's part of what Keepalived needs.
+    /// Baton's part of what Keepalived needs; a gap is no part of an overlap.
     fn ratio(&self) -> Option<f64> {
-        let keepalived = self.keepalived?.magnitude();
+        let keepalived = match self.keepalived? {
+            Quantity::Crossing(_) => return None,
+            other @ (Quantity::Time(_)
+            | Quantity::ProcessorTime(_)
+            | Quantity::Memory(_)
+            | Quantity::Count(_)
+            | Quantity::PerSecond(_)) => other.magnitude(),
+        };
         (keepalived > 0.0).then(|| self.baton.magnitude() / keepalived)
     }
 
