@@ -4,6 +4,7 @@
 //! it, and what the kernel tells of its links, comes back through a channel.
 
 mod addresses;
+mod arrival;
 mod connection;
 mod devices;
 mod drops;

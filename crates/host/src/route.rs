@@ -65,6 +65,27 @@ pub(crate) fn question(family: AddressFamily) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRoute(message)
 }
 
+/// Tells whether the kernel takes packets to an address of this interface for its own.
+///
+/// It looks its routes up within the call, as for a packet; nothing is sent.
+pub(crate) async fn is_local(netlink: &mut RouteNetlink, interface_index: u32, address: IpAddr) -> bool {
+    let mut message = RouteMessage::default();
+    let (address_family, prefix_length) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.header.address_family = address_family;
+    message.header.destination_prefix_length = prefix_length;
+    message.attributes =
+        vec![RouteAttribute::Destination(address.into()), RouteAttribute::Oif(interface_index)];
+    let answers = netlink.request(RouteNetlinkMessage::GetRoute(message), 0).await;
+    // That there is no route at all is an error to the kernel.
+    answers.unwrap_or_default().iter().any(|answer| match answer {
+        RouteNetlinkMessage::NewRoute(route) => route.header.kind == RouteType::Local,
+        _ => false,
+    })
+}
+
 fn message(netlink: &RouteNetlink, route: &VirtualRoute) -> Result<RouteMessage, RoutingError> {
     let VirtualRoute { target, destination, metric, table, source, scope } = route;
     let index = |interface: &InterfaceName| {

@@ -260,9 +260,17 @@ impl RouteNetlink {
     /// half of the interfaces.
     pub(crate) async fn changed(&mut self) -> Result<(), RequestError> {
         while self.news == News::Foreign {
-            let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
-            self.take_in(message, sender);
+            self.told().await?;
         }
+        Ok(())
+    }
+
+    /// Waits until the kernel tells something more, whatever it is, and takes it in.
+    ///
+    /// Dropping the future before it is ready loses nothing.
+    pub(crate) async fn told(&mut self) -> Result<(), RequestError> {
+        let (message, sender) = self.notifications.next().await.ok_or(RequestError::Closed)?;
+        self.take_in(message, sender);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use node::plan::{Change, Step};
 use node::reconciliation::{Reconciliation, RefusalKind};
 use tokio::time::Instant;
 
+use super::arrival::{self, Arrival, arrival};
 use super::refusals::Refusals;
 use crate::address::{self, AddressError, Lease};
 use crate::clock::now;
@@ -93,7 +94,7 @@ impl Addresses {
         self.fights.next().map(|at| Instant::now() + (at - now))
     }
 
-    /// Makes changes of addresses, but for those that something is lacking to.
+    /// Makes changes of addresses, but for those that something is lacking to, and waits until what it took answers.
     pub(super) async fn apply(
         &mut self,
         changes: &[Change],
@@ -103,6 +104,7 @@ impl Addresses {
         refusals: &mut Refusals,
         outcome: &mut Reconciliation,
     ) {
+        let mut arriving = Vec::new();
         for change in changes {
             let done = match change {
                 // Under the name of a device that could not be made there may be somebody else's interface.
@@ -119,6 +121,9 @@ impl Addresses {
                     if done.is_ok() && self.told.remove(wanted) {
                         self.fights.note_put_back(wanted);
                         outcome.repaired.push(change.clone());
+                    }
+                    if done.is_ok() && wanted.address.is_ipv6() {
+                        arriving.push(wanted);
                     }
                     done
                 }
@@ -141,6 +146,16 @@ impl Addresses {
                 Err(error) => {
                     let (kind, reason) = (kind(&error), error.to_string());
                     outcome.refused.extend(refusals.refuse(change, kind, &reason, Instant::now()));
+                }
+            }
+        }
+        let deadline = Instant::now() + arrival::LIMIT;
+        for address in arriving {
+            match arrival(netlink, record, address, deadline).await {
+                Arrival::Arrived => {}
+                // It was there, and has to wait as any that was told.
+                Arrival::Gone => {
+                    self.told.insert(address.clone());
                 }
             }
         }

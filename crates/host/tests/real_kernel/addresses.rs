@@ -1,6 +1,9 @@
 //! Virtual addresses and links on the real kernel.
 
-use crate::kernel::{Kernel, virtual_address};
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use crate::kernel::{Kernel, LIMIT, virtual_address};
 use crate::pair::{CABLE, Pair};
 use host::reconciler::KernelEvent;
 use lab::Namespace;
@@ -9,6 +12,9 @@ use node::link::{LinkEvent, LinkState};
 use node::name::AddressLabel;
 use node::plan::{Change, Step};
 use node::reconciliation::RefusalKind;
+
+/// Half of what the kernel is waited for at most.
+const PATIENCE: Duration = Duration::from_millis(125);
 
 /// The IPv4 and IPv6 addresses of the cable's end that are not link-local, as `ip` shows them.
 fn shown(end: &Namespace) -> Vec<String> {
@@ -291,4 +297,31 @@ fn a_renamed_interface_is_gone_under_its_old_name() {
         }
         KernelEvent::Reconciled(_) | KernelEvent::Resynced => None,
     });
+}
+
+/// The kernel puts an IPv6 address on its interface first, and takes packets to it when a worker of its own comes to it.
+#[test]
+fn an_address_that_is_told_as_taken_answers() {
+    const ADDRESSES: u16 = 100;
+    let pair = Pair::new();
+    let mut kernel = Kernel::new(&pair.left);
+    let [sender, listener] =
+        [(), ()].map(|()| pair.left.enter(|| UdpSocket::bind("[::]:0")).unwrap().unwrap());
+    listener.set_read_timeout(Some(LIMIT)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for number in 0..ADDRESSES {
+        let address = virtual_address(&format!("fd99::1:{number:x}/64"), CABLE);
+        let begin = Instant::now();
+        kernel.want(&[&address], &[]);
+        kernel.outcome("the address", |outcome| outcome.taken.contains(&address));
+        let took = begin.elapsed();
+        // A kernel that takes its time is not waited for without an end.
+        if took < PATIENCE {
+            sender.send_to(&number.to_be_bytes(), (address.address, port)).unwrap();
+            let mut octets = [0; 2];
+            let heard = listener.recv(&mut octets);
+            assert!(heard.is_ok(), "{address}, told after {took:?}: {heard:?}");
+            assert_eq!(u16::from_be_bytes(octets), number);
+        }
+    }
 }

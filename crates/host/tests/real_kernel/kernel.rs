@@ -16,7 +16,7 @@ use tokio::sync::mpsc::Receiver;
 use virtual_server::service::Service;
 
 /// How long the kernel may take for anything; it takes milliseconds.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The reconciler, what it said and where it writes.
 pub(crate) struct Kernel {
