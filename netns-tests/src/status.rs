@@ -17,6 +17,8 @@ pub struct NodeStatus {
     pub tracks: BTreeMap<String, TrackStatus>,
     /// Its virtual servers.
     pub virtual_servers: BTreeMap<String, ServerStatus>,
+    /// Its hooks.
+    pub hooks: BTreeMap<String, HookStatus>,
     /// Packets for virtual routers that it does not have.
     pub unknown_vrid: u64,
     /// The thread of the virtual routers.
@@ -117,6 +119,26 @@ pub struct TrackStatus {
     pub state: String,
     /// What was seen.
     pub reason: String,
+}
+
+/// One hook.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HookStatus {
+    /// What came of it for each virtual router that it follows; nothing where it has not been run yet.
+    pub virtual_routers: BTreeMap<String, Option<ErrandStatus>>,
+}
+
+/// What came of the last that a hook had to do.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ErrandStatus {
+    /// `running`, `waiting`, `succeeded` or `failed`.
+    pub outcome: String,
+    /// What it was run for.
+    pub state: String,
+    /// Which time it was tried last.
+    pub attempt: u32,
+    /// What was wrong with the last attempt that failed.
+    pub error: Option<String>,
 }
 
 /// One virtual server.

@@ -99,6 +99,30 @@ fn what_fails_is_tried_again_until_it_succeeds() {
 }
 
 #[test]
+fn the_status_says_what_a_hook_failed_by_and_that_it_has_succeeded() {
+    let script = "#!/bin/sh\n[ -e $HERE/works ] && exit\necho the cloud is away\nexit 3\n";
+    let mut pair = with_script("on = [\"active\"]\nretry_after = \"100ms\"", script);
+    pair.start("lb1");
+    assert!(pair.daemon("lb1").ask(&["status"]).output.contains("HOOK"), "a hook is listed before it is run");
+    told(&mut pair, "lb1", "hook_failed", "active");
+    let standing = |pair: &mut Pair, outcome: &str| {
+        let daemon = pair.daemon("lb1");
+        let errand = || daemon.status().hooks["test"].virtual_routers["web"].clone();
+        let is_so = || Ok(errand().is_some_and(|errand| errand.outcome == outcome));
+        wait_until(&format!("A hook that is {outcome}"), LIMIT, is_so).unwrap();
+        (errand().expect("it has been run"), daemon.ask(&["status"]).output)
+    };
+    let (failing, table) = standing(&mut pair, "waiting");
+    assert_eq!(failing.state, "active");
+    assert!(failing.error.is_some_and(|error| error.contains("exit code 3: the cloud is away")), "{table}");
+    assert!(table.contains("exit code 3: the cloud is away"), "{table}");
+    pair.folder().write("works", "");
+    let (done, table) = standing(&mut pair, "succeeded");
+    assert!(done.attempt > 1, "{table}");
+    assert!(table.contains("succeeded"), "{table}");
+}
+
+#[test]
 fn what_takes_too_long_is_ended_with_all_that_it_started() {
     let script = "#!/bin/sh\nsleep 1000 &\necho $! > $HERE/child\nwait\n";
     let mut pair = with_script("on = [\"active\"]\ntimeout = \"500ms\"\nretry_after = \"1h\"", script);

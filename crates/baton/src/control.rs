@@ -86,6 +86,7 @@ impl Control {
         let (asked, answer) = oneshot::channel();
         self.checker.send(CheckerCommand::Status(asked)).await.map_err(|_| Stopping)?;
         let pools = answer.await.map_err(|_| Stopping)?;
+        let hooks = self.hooks.status().await.ok_or(Stopping)?;
         let node = self.config.lock().await.node.clone();
         // Nothing was ever seen through the receiver that this one begins as, so it waits for the engine's first word alone.
         let mut engine_status = self.engine_status.clone();
@@ -93,6 +94,6 @@ impl Control {
         let engine = Arc::clone(&engine_status.borrow());
         let mut calendar = self.calendar.lock().await;
         calendar.follow(host::clock::now(), Timestamp::now());
-        Ok(NodeView::new(&node, &engine, &pools, *calendar))
+        Ok(NodeView::new(&node, &engine, &pools, &hooks, *calendar))
     }
 }

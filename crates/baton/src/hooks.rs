@@ -13,9 +13,10 @@ use host::clock::{Alarm, now};
 use node::config::{Config, HookAction};
 use node::hooks::{Errand, Hooks, HooksInput, HooksOutput};
 use node::report::Report;
+use node::status::HooksStatus;
 use probe::tls::Trust;
 use probe::{script, webhook};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -30,17 +31,26 @@ const WAITING: usize = 16_384;
 /// How long hooks may still run when the daemon ends; well before systemd loses its patience.
 const LAST_TIME: Duration = Duration::from_secs(5);
 
+/// What the rest of the daemon wants of the hooks' thread.
+#[derive(Debug)]
+pub enum HookCommand {
+    /// That it heeds what has happened.
+    Heed(HooksInput),
+    /// That it tells how every hook is.
+    Status(oneshot::Sender<HooksStatus>),
+}
+
 /// Where hooks hear what happens.
 #[derive(Clone, Debug)]
 pub struct HookLine {
-    sender: mpsc::Sender<HooksInput>,
+    sender: mpsc::Sender<HookCommand>,
     lost: Arc<AtomicU64>,
 }
 
 /// What [`HookLine`]s carry.
 #[derive(Debug)]
 pub struct HookInputs {
-    receiver: mpsc::Receiver<HooksInput>,
+    receiver: mpsc::Receiver<HookCommand>,
     lost: Arc<AtomicU64>,
 }
 
@@ -54,9 +64,16 @@ impl HookLine {
 
     /// Tells hooks what happened or is wanted; what nobody takes is counted, and waited for by nobody.
     pub fn tell(&self, input: HooksInput) {
-        if self.sender.try_send(input).is_err() {
+        if self.sender.try_send(HookCommand::Heed(input)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Returns how every hook is, after all that was told before; nothing when the thread has ended.
+    pub async fn status(&self) -> Option<HooksStatus> {
+        let (asked, answer) = oneshot::channel();
+        self.sender.send(HookCommand::Status(asked)).await.ok()?;
+        answer.await.ok()
     }
 }
 
@@ -124,7 +141,12 @@ impl HookRunner {
         self.alarm.set(self.hooks.next_deadline())?;
         let input = tokio::select! {
             input = self.connections.inputs.receiver.recv() => match input {
-                Some(input) => input,
+                Some(HookCommand::Heed(input)) => input,
+                Some(HookCommand::Status(asked)) => {
+                    // Who does not want it any more has gone.
+                    let _ = asked.send(self.hooks.status());
+                    return Ok(Outlook::More);
+                }
                 None => return Ok(Outlook::End),
             },
             Some(ended) = self.runs.join_next() => ended.expect("a hook's run neither panics nor is aborted"),

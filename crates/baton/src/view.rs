@@ -2,6 +2,7 @@
 
 mod engine;
 mod groups;
+mod hooks;
 mod tracks;
 
 use std::collections::BTreeMap;
@@ -15,13 +16,14 @@ use node::config::AcceptMode;
 use node::name::NodeName;
 use node::reconciliation::IpvsAvailability;
 use node::status::{
-    HandOver, HandOverOutcome, PoolsStatus, RealServerState, RealServerStatus, Rival, RouterStatus,
-    ServerState, ServerStatus,
+    HandOver, HandOverOutcome, HooksStatus, PoolsStatus, RealServerState, RealServerStatus, Rival,
+    RouterStatus, ServerState, ServerStatus,
 };
 use serde::{Deserialize, Serialize};
 
 use self::engine::EngineView;
 use self::groups::GroupView;
+use self::hooks::HookView;
 use self::tracks::TrackView;
 use crate::engine::EngineStatus;
 
@@ -34,6 +36,7 @@ pub struct NodeView {
     pub sync_groups: BTreeMap<String, GroupView>,
     pub tracks: BTreeMap<String, TrackView>,
     pub virtual_servers: BTreeMap<String, ServerView>,
+    pub hooks: BTreeMap<String, HookView>,
     /// Packets for virtual routers that this node does not have.
     pub unknown_vrid: u64,
     pub engine: EngineView,
@@ -196,7 +199,13 @@ impl Calendar {
 
 impl NodeView {
     /// Puts together what an operator sees.
-    pub fn new(node: &NodeName, engine: &EngineStatus, pools: &PoolsStatus, calendar: Calendar) -> Self {
+    pub fn new(
+        node: &NodeName,
+        engine: &EngineStatus,
+        pools: &PoolsStatus,
+        hooks: &HooksStatus,
+        calendar: Calendar,
+    ) -> Self {
         let routers = &engine.routers;
         let ipvs = routers.ipvs.as_ref();
         Self {
@@ -214,6 +223,7 @@ impl NodeView {
             virtual_servers: (pools.virtual_servers.iter())
                 .map(|(name, server)| (name.to_string(), ServerView::new(server, ipvs, calendar)))
                 .collect(),
+            hooks: hooks::views(hooks, calendar),
             unknown_vrid: routers.unknown_vrid,
             engine: EngineView::new(engine, calendar),
         }
@@ -339,6 +349,9 @@ impl fmt::Display for NodeView {
                 tracks.row([name, &track.cell(), &track.effect, &short(track.since), &track.reason]);
             }
             write!(formatter, "\n{tracks}")?;
+        }
+        if !self.hooks.is_empty() {
+            write!(formatter, "\n{}", hooks::table(&self.hooks))?;
         }
         if self.virtual_servers.is_empty() {
             return Ok(());

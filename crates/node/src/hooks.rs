@@ -17,6 +17,7 @@ use self::errand::{Errands, Step};
 use crate::config::{Config, HookConfig, Occasion};
 use crate::name::{GroupName, HookName, RouterName};
 use crate::report::{HookReport, Report};
+use crate::status::HooksStatus;
 
 /// Whose changes a hook follows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +154,21 @@ impl Hooks {
     /// Tells whether nothing runs.
     pub fn is_idle(&self) -> bool {
         !self.errands.values().any(Errands::is_running)
+    }
+
+    /// Returns what came of each hook for each virtual router and sync group that it follows.
+    pub fn status(&self) -> HooksStatus {
+        let errands = |hook: &HookName, subject| {
+            let key = (hook.clone(), subject);
+            let status = self.errands.get(&key).and_then(Errands::status);
+            (key, status)
+        };
+        let of_hook = |(name, hook): (&HookName, &Arc<HookConfig>)| {
+            let routers = hook.routers.iter().cloned().map(Subject::Router);
+            let groups = hook.groups.iter().cloned().map(Subject::Group);
+            routers.chain(groups).map(|subject| errands(name, subject)).collect::<Vec<_>>()
+        };
+        HooksStatus { errands: self.config.hooks.iter().flat_map(of_hook).collect() }
     }
 
     /// Takes one input and answers with what is to be done.
@@ -355,5 +371,6 @@ fn errand(
         attempt: 1,
         limit: hook.timeout,
         until: None,
+        error: None,
     }
 }

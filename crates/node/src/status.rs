@@ -8,8 +8,9 @@ use monotonic::Instant;
 use virtual_server::service::{ServiceKey, Weight};
 use vrrp::{Priority, Vrid};
 
-use crate::config::{AcceptMode, InterfaceAddress};
-use crate::name::{GroupName, InterfaceName, RouterName, ServerName, TrackName};
+use crate::config::{AcceptMode, InterfaceAddress, Occasion};
+use crate::hooks::Subject;
+use crate::name::{GroupName, HookName, InterfaceName, RouterName, ServerName, TrackName};
 use crate::reconciliation::IpvsAvailability;
 use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::PrioritySum;
@@ -302,6 +303,57 @@ impl RealServerState {
             Self::Checking => "checking",
             Self::Up => "up",
             Self::Down => "down",
+        }
+    }
+}
+
+/// The hooks of a node at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HooksStatus {
+    /// What came of the last errand of each hook for each virtual router and sync group that it follows; nothing where it has
+    /// had none yet.
+    pub errands: BTreeMap<(HookName, Subject), Option<ErrandStatus>>,
+}
+
+/// What came of an errand of a hook so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrandStatus {
+    /// What it is for.
+    pub occasion: Occasion,
+    /// Which time it was tried last, from 1.
+    pub attempt: u32,
+    /// How that stands.
+    pub outcome: ErrandOutcome,
+    /// When it came to stand so.
+    pub since: Instant,
+    /// What was wrong with the last attempt at it that failed, even if a later one has not.
+    pub error: Option<String>,
+}
+
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrandOutcome {
+    /// It runs.
+    Running,
+    /// It has failed, and the next one waits.
+    Waiting {
+        /// Until when.
+        until: Instant,
+    },
+    /// It has succeeded.
+    Succeeded,
+    /// It has failed, and there is no next one.
+    Failed,
+}
+
+impl ErrandOutcome {
+    /// Returns the stable word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting { .. } => "waiting",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
         }
     }
 }

@@ -9,6 +9,7 @@ use super::Subject;
 use crate::config::{HookConfig, Occasion};
 use crate::name::HookName;
 use crate::report::HookEvent;
+use crate::status::{ErrandOutcome, ErrandStatus};
 
 /// The longest that a hook which fails waits for its next attempt.
 pub const LONGEST_RETRY: Duration = Duration::from_mins(1);
@@ -32,6 +33,8 @@ pub struct Errand {
     pub limit: Duration,
     /// When nobody waits for it any more; it is then not begun, and never tried again.
     pub(super) until: Option<Instant>,
+    /// What was wrong with the last attempt that failed.
+    pub(super) error: Option<String>,
 }
 
 /// What follows from something that happened.
@@ -49,17 +52,32 @@ pub(super) struct Errands(State);
 
 #[derive(Clone, Debug, Default)]
 enum State {
+    /// Nothing has been wanted of it yet.
     #[default]
-    Idle,
+    Unused,
     Running {
         errand: Errand,
+        since: Instant,
         next: Next,
     },
     /// It has failed and is tried again.
     Waiting {
         errand: Errand,
+        since: Instant,
         until: Instant,
     },
+    Ended {
+        errand: Errand,
+        since: Instant,
+        end: End,
+    },
+}
+
+/// How an errand has ended for good.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Success,
+    Failure,
 }
 
 /// What comes after what runs.
@@ -77,7 +95,7 @@ impl Errands {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match &self.0 {
             State::Waiting { until, .. } => Some(*until),
-            State::Idle | State::Running { .. } => None,
+            State::Unused | State::Running { .. } | State::Ended { .. } => None,
         }
     }
 
@@ -89,21 +107,44 @@ impl Errands {
     pub(super) fn are_before_release(&self) -> bool {
         match &self.0 {
             State::Running { next: Next::Errand(next), .. } => next.until.is_some(),
-            State::Running { errand, next: Next::Same } => errand.until.is_some(),
-            State::Running { next: Next::Nothing { .. }, .. } | State::Idle | State::Waiting { .. } => false,
+            State::Running { errand, next: Next::Same, .. } => errand.until.is_some(),
+            State::Running { next: Next::Nothing { .. }, .. }
+            | State::Unused
+            | State::Waiting { .. }
+            | State::Ended { .. } => false,
         }
+    }
+
+    /// Returns what came of the last errand so far; nothing when there was none.
+    pub(super) fn status(&self) -> Option<ErrandStatus> {
+        let (errand, since, outcome) = match &self.0 {
+            State::Unused => return None,
+            State::Running { errand, since, .. } => (errand, since, ErrandOutcome::Running),
+            State::Waiting { errand, since, until } => {
+                (errand, since, ErrandOutcome::Waiting { until: *until })
+            }
+            State::Ended { errand, since, end: End::Success } => (errand, since, ErrandOutcome::Succeeded),
+            State::Ended { errand, since, end: End::Failure } => (errand, since, ErrandOutcome::Failed),
+        };
+        Some(ErrandStatus {
+            occasion: errand.occasion,
+            attempt: errand.attempt,
+            outcome,
+            since: *since,
+            error: errand.error.clone(),
+        })
     }
 
     /// Takes on an errand, in place of what has not begun.
     pub(super) fn add(&mut self, errand: Errand, now: Instant) -> Vec<Step> {
         match std::mem::take(&mut self.0) {
-            State::Idle => self.begin(errand, now),
-            State::Running { errand: running, next } => {
+            State::Unused | State::Ended { .. } => self.begin(errand, now),
+            State::Running { errand: running, since, next } => {
                 let mut steps = Vec::new();
                 if let Next::Errand(stale) = next {
                     skip(&stale, errand.occasion, &mut steps);
                 }
-                self.0 = State::Running { errand: running, next: Next::Errand(errand) };
+                self.0 = State::Running { errand: running, since, next: Next::Errand(errand) };
                 steps
             }
             State::Waiting { errand: stale, .. } => {
@@ -119,23 +160,26 @@ impl Errands {
     pub(super) fn supersede(&mut self, newer: Occasion) -> Vec<Step> {
         let mut steps = Vec::new();
         match std::mem::take(&mut self.0) {
-            State::Idle => {}
-            State::Running { errand, next } => {
+            other @ (State::Unused | State::Ended { .. }) => self.0 = other,
+            State::Running { errand, since, next } => {
                 if let Next::Errand(stale) = next {
                     skip(&stale, newer, &mut steps);
                 }
-                self.0 = State::Running { errand, next: Next::Nothing { newer } };
+                self.0 = State::Running { errand, since, next: Next::Nothing { newer } };
             }
-            State::Waiting { errand, .. } => skip(&errand, newer, &mut steps),
+            State::Waiting { errand, since, .. } => {
+                skip(&errand, newer, &mut steps);
+                self.0 = State::Ended { errand, since, end: End::Failure };
+            }
         }
         steps
     }
 
     /// Goes on after what ran has come to an end.
     pub(super) fn finish(&mut self, outcome: Result<(), String>, took: Duration, now: Instant) -> Vec<Step> {
-        let (errand, next) = match std::mem::take(&mut self.0) {
-            State::Running { errand, next } => (errand, next),
-            other @ (State::Idle | State::Waiting { .. }) => {
+        let (mut errand, next) = match std::mem::take(&mut self.0) {
+            State::Running { errand, next, .. } => (errand, next),
+            other @ (State::Unused | State::Waiting { .. } | State::Ended { .. }) => {
                 self.0 = other;
                 return Vec::new();
             }
@@ -144,9 +188,12 @@ impl Errands {
         // What a hand-over waited for is over with it.
         let is_unfinished = outcome.is_err() && errand.until.is_none();
         let retry_after = (is_unfinished && matches!(next, Next::Same)).then(|| delay(&errand));
-        let event = match outcome {
-            Ok(()) => HookEvent::Succeeded { attempt, took },
-            Err(reason) => HookEvent::Failed { attempt, reason, retry_after },
+        let (event, end) = match outcome {
+            Ok(()) => (HookEvent::Succeeded { attempt, took }, End::Success),
+            Err(reason) => {
+                errand.error = Some(reason.clone());
+                (HookEvent::Failed { attempt, reason, retry_after }, End::Failure)
+            }
         };
         let mut steps = vec![Step::Tell(occasion, event)];
         if errand.until.is_some() {
@@ -159,12 +206,17 @@ impl Errands {
                 }
                 steps.extend(self.begin(next, now));
             }
-            Next::Nothing { newer } if is_unfinished => skip(&errand, newer, &mut steps),
-            Next::Nothing { .. } => {}
-            Next::Same => {
-                if let Some(delay) = retry_after {
-                    self.0 = State::Waiting { errand, until: now + delay };
+            Next::Nothing { newer } => {
+                if is_unfinished {
+                    skip(&errand, newer, &mut steps);
                 }
+                self.0 = State::Ended { errand, since: now, end };
+            }
+            Next::Same => {
+                self.0 = match retry_after {
+                    Some(delay) => State::Waiting { errand, since: now, until: now + delay },
+                    None => State::Ended { errand, since: now, end },
+                };
             }
         }
         steps
@@ -173,11 +225,11 @@ impl Errands {
     /// Tries again what is due to be.
     pub(super) fn fire(&mut self, now: Instant) -> Vec<Step> {
         match std::mem::take(&mut self.0) {
-            State::Waiting { mut errand, until } if until <= now => {
+            State::Waiting { mut errand, until, .. } if until <= now => {
                 errand.attempt += 1;
                 self.begin(errand, now)
             }
-            other @ (State::Idle | State::Running { .. } | State::Waiting { .. }) => {
+            other @ (State::Unused | State::Running { .. } | State::Waiting { .. } | State::Ended { .. }) => {
                 self.0 = other;
                 Vec::new()
             }
@@ -188,13 +240,16 @@ impl Errands {
         if let Some(until) = errand.until {
             if until <= now {
                 let reason = "what had to end before took until nobody waited any more".to_owned();
+                errand.error = Some(reason.clone());
                 let event = HookEvent::Failed { attempt: errand.attempt, reason, retry_after: None };
-                return vec![Step::Tell(errand.occasion, event), Step::Prepared];
+                let steps = vec![Step::Tell(errand.occasion, event), Step::Prepared];
+                self.0 = State::Ended { errand, since: now, end: End::Failure };
+                return steps;
             }
             errand.limit = errand.limit.min(until - now);
         }
         let started = HookEvent::Started { attempt: errand.attempt };
-        self.0 = State::Running { errand: errand.clone(), next: Next::Same };
+        self.0 = State::Running { errand: errand.clone(), since: now, next: Next::Same };
         vec![Step::Tell(errand.occasion, started), Step::Run(errand)]
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::config::{EngineConfig, HookAction, WebhookUrl};
 use crate::name::NodeName;
 use crate::report::HookEvent;
+use crate::status::{ErrandOutcome, ErrandStatus};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
@@ -191,4 +192,110 @@ fn a_hook_that_is_removed_is_not_tried_again() {
     let config = Config { hooks: BTreeMap::new(), ..Config::clone(&hooks.config) };
     let _ = hooks.handle(HooksInput::Reload(Arc::new(config)), at(0));
     assert_eq!(hooks.next_deadline(), None);
+}
+
+/// What the status says of a hook and the virtual router `web`.
+fn standing(hooks: &Hooks) -> Option<ErrandStatus> {
+    hooks.status().errands.remove(&(hook_name(), web())).expect("the hook follows it")
+}
+
+#[track_caller]
+fn assert_stands(
+    hooks: &Hooks,
+    (occasion, attempt): (Occasion, u32),
+    outcome: ErrandOutcome,
+    since: Instant,
+    error: Option<&str>,
+) {
+    let error = error.map(str::to_owned);
+    assert_eq!(standing(hooks), Some(ErrandStatus { occasion, attempt, outcome, since, error }));
+}
+
+#[test]
+fn a_hook_that_had_nothing_to_do_yet_is_listed_for_all_that_it_follows() {
+    let hooks = hooks(hook(&["web", "inside"], &["edge"], USUAL));
+    let subjects = [web(), Subject::Router(router("inside")), Subject::Group(group("edge"))];
+    let expected = subjects.map(|subject| ((hook_name(), subject), None)).into();
+    assert_eq!(hooks.status().errands, expected);
+}
+
+#[test]
+fn the_status_follows_an_errand_from_its_first_attempt_to_its_success_and_keeps_its_last_error() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Running, at(0), None);
+    let _ = finish(&mut hooks, &web(), Err("exit code 1"), at(2));
+    let waiting = ErrandOutcome::Waiting { until: at(3) };
+    assert_stands(&hooks, (Occasion::Active, 1), waiting, at(2), Some("exit code 1"));
+    let _ = hooks.handle(HooksInput::Deadline, at(3));
+    assert_stands(&hooks, (Occasion::Active, 2), ErrandOutcome::Running, at(3), Some("exit code 1"));
+    let _ = finish(&mut hooks, &web(), Err("exit code 2"), at(4));
+    let waiting = ErrandOutcome::Waiting { until: at(6) };
+    assert_stands(&hooks, (Occasion::Active, 2), waiting, at(4), Some("exit code 2"));
+    let _ = hooks.handle(HooksInput::Deadline, at(6));
+    let _ = finish(&mut hooks, &web(), Ok(()), at(7));
+    assert_stands(&hooks, (Occasion::Active, 3), ErrandOutcome::Succeeded, at(7), Some("exit code 2"));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(8));
+    assert_stands(&hooks, (Occasion::Backup, 1), ErrandOutcome::Running, at(8), None);
+}
+
+#[test]
+fn what_is_not_tried_again_has_failed_and_what_came_after_is_not_said_of_a_hook_that_is_not_for_it() {
+    let mut hooks = hooks(hook(&["web"], &[], &[Occasion::Active]));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let _ = finish(&mut hooks, &web(), Err("exit code 1"), at(1));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(1));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Failed, at(1), Some("exit code 1"));
+
+    let _ = change(&mut hooks, "web", Occasion::Active, at(2));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(3));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Running, at(2), None);
+    let _ = finish(&mut hooks, &web(), Err("exit code 2"), at(4));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Failed, at(4), Some("exit code 2"));
+
+    let _ = change(&mut hooks, "web", Occasion::Active, at(5));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(6));
+    let _ = finish(&mut hooks, &web(), Ok(()), at(7));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Succeeded, at(7), None);
+    let _ = change(&mut hooks, "web", Occasion::Fault, at(8));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Succeeded, at(7), None);
+}
+
+#[test]
+fn what_waits_for_its_turn_is_said_once_it_runs_in_place_of_what_failed() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let _ = change(&mut hooks, "web", Occasion::Backup, at(1));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Running, at(0), None);
+    let _ = finish(&mut hooks, &web(), Err("exit code 1"), at(2));
+    assert_stands(&hooks, (Occasion::Backup, 1), ErrandOutcome::Running, at(2), None);
+    let _ = finish(&mut hooks, &web(), Err("exit code 2"), at(3));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(3));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Running, at(3), None);
+}
+
+#[test]
+fn what_a_hand_over_waited_for_has_failed_at_once_also_where_it_was_never_begun() {
+    let mut hooks = hooks(hook(&["web"], &[], &[Occasion::BeforeRelease]));
+    let prepare = |until| HooksInput::Prepare { router: router("web"), until, reason: String::new() };
+    let _ = hooks.handle(prepare(at(10)), at(0));
+    let _ = finish(&mut hooks, &web(), Err("exit code 1"), at(1));
+    assert_stands(&hooks, (Occasion::BeforeRelease, 1), ErrandOutcome::Failed, at(1), Some("exit code 1"));
+    let _ = hooks.handle(prepare(at(2)), at(2));
+    let late = "what had to end before took until nobody waited any more";
+    assert_stands(&hooks, (Occasion::BeforeRelease, 1), ErrandOutcome::Failed, at(2), Some(late));
+}
+
+#[test]
+fn a_hook_that_is_removed_is_in_the_status_no_more_and_one_that_stays_is() {
+    let mut hooks = hooks(hook(&["web", "inside"], &[], USUAL));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let mut config = Config::clone(&hooks.config);
+    config.hooks = [(hook_name(), Arc::new(hook(&["web"], &[], USUAL)))].into();
+    let _ = hooks.handle(HooksInput::Reload(Arc::new(config.clone())), at(1));
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Running, at(0), None);
+    assert_eq!(hooks.status().errands.len(), 1);
+    config.hooks.clear();
+    let _ = hooks.handle(HooksInput::Reload(Arc::new(config)), at(2));
+    assert_eq!(hooks.status(), HooksStatus::default());
 }
