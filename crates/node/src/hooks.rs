@@ -158,7 +158,7 @@ impl Hooks {
 
     /// Returns what came of each hook for each virtual router and sync group that it follows.
     pub fn status(&self) -> HooksStatus {
-        let errands = |hook: &HookName, subject| {
+        let entry = |hook: &HookName, subject| {
             let key = (hook.clone(), subject);
             let status = self.errands.get(&key).and_then(Errands::status);
             (key, status)
@@ -166,7 +166,7 @@ impl Hooks {
         let of_hook = |(name, hook): (&HookName, &Arc<HookConfig>)| {
             let routers = hook.routers.iter().cloned().map(Subject::Router);
             let groups = hook.groups.iter().cloned().map(Subject::Group);
-            routers.chain(groups).map(|subject| errands(name, subject)).collect::<Vec<_>>()
+            routers.chain(groups).map(|subject| entry(name, subject)).collect::<Vec<_>>()
         };
         HooksStatus { errands: self.config.hooks.iter().flat_map(of_hook).collect() }
     }
