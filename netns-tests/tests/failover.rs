@@ -157,16 +157,26 @@ fn a_rebooted_node_whose_neighbour_answers_need_not_wait_for_an_advertisement_th
 }
 
 #[test]
-fn a_rebooted_node_asks_its_gateway_too() {
-    let mut pair = Pair::idle(&pair(&[WEB, "preempt = false\n"]));
+fn a_rebooted_node_asks_its_gateway_too_and_says_whom_it_asks() {
+    let mut pair = Pair::idle(&pair(&[WEB, "preempt = false\nhearing_wait = \"1h\"\n"]));
     let lb2 = pair.lab().port("lb2", "eth0");
     lb2.lose(lab::Direction::FromMachine, lab::Loss::All).unwrap();
     let reason = pair.start("lb1").router("web").reason;
     assert_eq!(reason, "it has just started and heard nobody yet: it asks its neighbours");
-    let route = ["ip", "route", "add", "default", "via", CLIENT];
-    pair.machine("lb1").run(&route).unwrap();
+    let wait_for_question = |pair: &mut Pair, whom: &str| {
+        let says_so = format!("it asks its neighbours {whom}\n");
+        let lb1 = pair.daemon("lb1");
+        lab::wait_until(&says_so, LIMIT, || Ok(lb1.ask(&["status"]).output.contains(&says_so))).unwrap();
+    };
+    wait_for_question(&mut pair, "10.77.0.12");
+    // Nobody has this address.
+    pair.machine("lb1").run(&["ip", "route", "add", "default", "via", "10.77.0.99"]).unwrap();
+    wait_for_question(&mut pair, "10.77.0.12, 10.77.0.99");
+    pair.machine("lb1").run(&["ip", "route", "replace", "default", "via", CLIENT]).unwrap();
     pair.daemon("lb1").wait_for("neighbour_answered", &[("peer", CLIENT)], LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");
+    let status = pair.daemon("lb1").ask(&["status"]).output;
+    assert!(!status.contains("asks"), "{status}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use host::packet_socket::{AnnouncementSocket, Frame};
 use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
 use monotonic::Instant;
+use node::Segment;
 use node::config::Config;
 use node::hooks::HooksInput;
 use node::legacy::Legacy;
@@ -86,6 +88,7 @@ pub struct Engine {
     journal: Journal,
     status: watch::Sender<Arc<EngineStatus>>,
     turns: Turns,
+    asked: Asked,
     /// When the status is published next, if anything happens by then; at once after what an operator wants to see.
     publish_at: Instant,
     wall_clock: WallClock,
@@ -116,6 +119,9 @@ pub struct Connections {
     pub hooks: HookLine,
 }
 
+/// Whom it asked last on each segment whether it can hear.
+pub type Asked = BTreeMap<Segment, BTreeSet<IpAddr>>;
+
 /// How the engine is.
 #[derive(Debug, Default)]
 pub struct EngineStatus {
@@ -125,6 +131,8 @@ pub struct EngineStatus {
     pub punctuality: Punctuality,
     /// What the kernel gives its thread.
     pub granted: Granted,
+    /// Whom it asked last.
+    pub asked: Asked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +168,7 @@ impl Engine {
         routers.inherit(legacy);
         Ok(Self {
             turns: Turns::new(config, &journal)?,
+            asked: Asked::new(),
             routers,
             sockets: Sockets::default(),
             announcer,
@@ -347,6 +356,7 @@ impl Engine {
                 routers: self.routers.status(),
                 punctuality: self.turns.punctuality().clone(),
                 granted: self.turns.granted().clone(),
+                asked: self.asked.clone(),
             }));
         }
         for input in self.news.drain(..) {
@@ -363,14 +373,16 @@ impl Engine {
     fn ask(&mut self, solicitation: &Solicitation) {
         let Solicitation { interface, link, source, mac, peers } = solicitation;
         // Without it the others are asked all the same.
-        let gateway = gateway::towards_the_world(*link, Family::of(*source)).ok().flatten();
-        let targets = peers.iter().copied().chain(gateway);
+        let family = Family::of(*source);
+        let gateway = gateway::towards_the_world(*link, family).ok().flatten();
+        let targets: BTreeSet<_> = peers.iter().copied().chain(gateway).collect();
         let frames: Vec<_> =
-            targets.filter_map(|target| solicitation::frame(target, *source, *mac)).collect();
+            targets.iter().filter_map(|target| solicitation::frame(*target, *source, *mac)).collect();
         let frames: Vec<_> = frames.iter().map(|octets| Frame { interface_index: *link, octets }).collect();
         if let Some(failure) = self.announcer.send_batch(&frames).first() {
             self.sockets.tell_failure(interface, failure.error.to_string(), &self.journal);
         }
+        self.asked.insert(Segment { interface: interface.clone(), family }, targets);
     }
 
     fn announce(&mut self) {

@@ -25,7 +25,7 @@ use self::engine::EngineView;
 use self::groups::GroupView;
 use self::hooks::HookView;
 use self::tracks::TrackView;
-use crate::engine::EngineStatus;
+use crate::engine::{Asked, EngineStatus};
 
 /// One node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ pub struct RouterView {
     pub hand_over: Option<HandOverView>,
     /// Another Active, while it is heard.
     pub rival: Option<RivalView>,
+    /// Whom it asks whether it can hear, while it waits for proof of that.
+    pub asks: Option<Vec<IpAddr>>,
 }
 
 /// Another Active of a virtual router.
@@ -212,7 +214,7 @@ impl NodeView {
             node: node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             virtual_routers: (routers.virtual_routers.iter())
-                .map(|(name, router)| (name.to_string(), RouterView::new(router, calendar)))
+                .map(|(name, router)| (name.to_string(), RouterView::new(router, &engine.asked, calendar)))
                 .collect(),
             sync_groups: (routers.sync_groups.iter())
                 .map(|(name, group)| (name.to_string(), GroupView::new(group)))
@@ -231,7 +233,7 @@ impl NodeView {
 }
 
 impl RouterView {
-    fn new(router: &RouterStatus, calendar: Calendar) -> Self {
+    fn new(router: &RouterStatus, asked: &Asked, calendar: Calendar) -> Self {
         Self {
             state: router.state.name().to_owned(),
             priority: router.priority.effective().get(),
@@ -267,7 +269,28 @@ impl RouterView {
                 priority: priority.get(),
                 since: calendar.time(since),
             }),
+            // Who has no hardware address asks nobody.
+            asks: (router.asks.as_ref().and_then(|segment| asked.get(segment)))
+                .map(|whom| whom.iter().copied().collect()),
         }
+    }
+
+    /// Returns why it stands where it does, with all that a person wants to know of it.
+    fn full_reason(&self) -> String {
+        let asks = match self.asks.as_deref() {
+            None => String::new(),
+            Some([]) => ", but knows neither another node's address nor a gateway".to_owned(),
+            Some(whom) => {
+                let whom: Vec<_> = whom.iter().map(ToString::to_string).collect();
+                format!(" {}", whom.join(", "))
+            }
+        };
+        let away = match &self.away {
+            None => String::new(),
+            Some(AwayView { until: None }) => "; stays away until released".to_owned(),
+            Some(AwayView { until: Some(until) }) => format!("; stays away until {}", short(*until)),
+        };
+        format!("{}{asks}{away}", self.reason)
     }
 }
 
@@ -324,14 +347,8 @@ impl fmt::Display for NodeView {
             } else {
                 router.priority_sum.clone()
             };
-            let reason = match &router.away {
-                None => router.reason.clone(),
-                Some(AwayView { until: None }) => format!("{}; stays away until released", router.reason),
-                Some(AwayView { until: Some(until) }) => {
-                    format!("{}; stays away until {}", router.reason, short(*until))
-                }
-            };
-            routers.row([name, &router.state, &priority, &short(router.since), &reason]);
+            let (since, reason) = (short(router.since), router.full_reason());
+            routers.row([name, &router.state, &priority, &since, &reason]);
         }
         write!(formatter, "\n{routers}")?;
         if !self.sync_groups.is_empty() {

@@ -11,6 +11,7 @@ use vrrp::{Priority, Vrid};
 use crate::config::{AcceptMode, InterfaceAddress, Occasion};
 use crate::hooks::Subject;
 use crate::name::{GroupName, HookName, InterfaceName, RouterName, ServerName, TrackName};
+use crate::reception::Segment;
 use crate::reconciliation::IpvsAvailability;
 use crate::routing::{VirtualRoute, VirtualRule};
 use crate::track::PrioritySum;
@@ -65,6 +66,8 @@ pub struct RouterStatus {
     pub hand_over: Option<HandOver>,
     /// Another Active, while it is heard.
     pub rival: Option<Rival>,
+    /// Where it asks its neighbours, while it waits for proof that it can hear.
+    pub asks: Option<Segment>,
 }
 
 /// Another Active of a virtual router, which has to yield to this node.

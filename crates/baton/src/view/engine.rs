@@ -52,7 +52,7 @@ pub struct BucketView {
 impl EngineView {
     /// Puts the engine's status into the view's terms.
     pub fn new(status: &EngineStatus, calendar: Calendar) -> Self {
-        let EngineStatus { routers: _, punctuality, granted } = status;
+        let EngineStatus { routers: _, punctuality, granted, asked: _ } = status;
         let quantile =
             |per_mille| punctuality.quantile(per_mille).map_or(0.0, |time| time.as_secs_f64() * 1e3);
         let lateness = |Worst { lateness, at }| LatenessView {

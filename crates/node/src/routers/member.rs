@@ -294,6 +294,7 @@ impl Member {
             away: self.away,
             hand_over: self.hand_over,
             rival: self.rival,
+            asks: self.awaits_proof_of_hearing().then(|| self.segment()),
         }
     }
 
