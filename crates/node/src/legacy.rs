@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use monotonic::Instant;
 use virtual_server::health::Verdict;
+use vrrp::Sequence;
 
 use crate::name::{RouterName, ServerName};
 use crate::routers::Transmission;
@@ -29,6 +30,8 @@ pub struct RouterLegacy {
     pub role: Option<RoleLegacy>,
     /// Set while it stays away after it was passed on.
     pub away: Option<Away>,
+    /// The last number that it may have put into an authenticated advertisement, those of its last will included.
+    pub said: Option<Sequence>,
 }
 
 /// The role of an Active virtual router.

@@ -7,6 +7,7 @@ use node::legacy::{Legacy, RoleLegacy};
 use node::name::InterfaceName;
 use node::routers::Transmission;
 use node::status::Away;
+use vrrp::Sequence;
 
 use super::*;
 
@@ -35,12 +36,12 @@ fn role(interval: u64, last_will: &[&str]) -> RouterLegacy {
         interval: Duration::from_millis(interval),
         last_will: last_will.iter().map(|text| said(text)).collect(),
     };
-    RouterLegacy { role: Some(role), away: None }
+    RouterLegacy { role: Some(role), away: None, said: Some(Sequence::new(u64::MAX)) }
 }
 
 /// An estate of two roles that have to be heard of by 5,750 ms, and may be claimed at 6,000 ms.
 fn estate() -> Estate {
-    let away = RouterLegacy { role: None, away: Some(Away { until: Some(at(9_000)) }) };
+    let away = RouterLegacy { role: None, away: Some(Away { until: Some(at(9_000)) }), said: None };
     let web = ServerName::new("web").unwrap();
     let verdict = |last: u8, verdict| ((web.clone(), ([10, 78, 0, last], 80).into()), verdict);
     Estate {

@@ -10,13 +10,14 @@ use node::routers::Transmission;
 use node::status::Away;
 use serde::{Deserialize, Serialize};
 use virtual_server::health::Verdict;
-use vrrp::MacAddress;
+use vrrp::{MacAddress, Sequence};
 
 /// What a virtual router leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireRouter {
     role: Option<WireRole>,
     away: Option<WireAway>,
+    said: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,7 @@ impl From<&RouterLegacy> for WireRouter {
         Self {
             role: legacy.role.as_ref().map(role),
             away: legacy.away.map(|away| WireAway { until: away.until.map(nanoseconds) }),
+            said: legacy.said.map(Sequence::get),
         }
     }
 }
@@ -102,7 +104,7 @@ impl From<&RouterLegacy> for WireRouter {
 impl TryFrom<WireRouter> for RouterLegacy {
     type Error = NameError;
 
-    fn try_from(WireRouter { role, away }: WireRouter) -> Result<Self, NameError> {
+    fn try_from(WireRouter { role, away, said }: WireRouter) -> Result<Self, NameError> {
         let transmission = |sent: WireTransmission| {
             let WireTransmission { interface, source, destination, mac, payload } = sent;
             let interface = InterfaceName::new(&interface)?;
@@ -120,6 +122,7 @@ impl TryFrom<WireRouter> for RouterLegacy {
         Ok(Self {
             role: role.map(read).transpose()?,
             away: away.map(|away| Away { until: away.until.map(moment) }),
+            said: said.map(Sequence::new),
         })
     }
 }

@@ -36,10 +36,13 @@ impl Inheritance {
 impl Routers {
     /// Takes over what the daemon before this one left; has to come before [`super::RoutersInput::Start`].
     pub fn inherit(&mut self, legacy: &Legacy) {
-        for (name, RouterLegacy { role, away }) in &legacy.virtual_routers {
+        for (name, RouterLegacy { role, away, said }) in &legacy.virtual_routers {
             let Some(member) = self.members.get_mut(name) else { continue };
             member.away = *away;
             self.timers.set(Timer::Away(name.clone()), away.and_then(|away| away.until));
+            if let Some(said) = said {
+                member.sequences.go_on_after(*said);
+            }
             if let Some(role) = role {
                 self.inheritance.roles.insert(name.clone(), role.clone());
             }
@@ -50,7 +53,7 @@ impl Routers {
     /// Returns what each virtual router leaves, those that leave nothing left out.
     pub fn legacy(&self) -> BTreeMap<RouterName, RouterLegacy> {
         let heirs = self.heirs();
-        let leaving = self.members.iter().filter(|(_, member)| member.is_active() || member.away.is_some());
+        let leaving = self.members.iter().filter(|(_, member)| member.leaves_anything());
         leaving.map(|(name, member)| (name.clone(), member.legacy(heirs, self.wall_clock))).collect()
     }
 

@@ -137,25 +137,37 @@ impl Member {
 
     /// Returns what it leaves to the next process.
     pub(super) fn legacy(&self, heirs: Heirs, wall_clock: WallClock) -> RouterLegacy {
+        let mut sequences = self.sequences.clone();
         let role = |machine: &VirtualRouter| {
             let last_word_at = wall_clock.at(machine.silence_limit()?);
             Some(RoleLegacy {
                 since: self.since,
                 reason: self.reason.clone(),
                 interval: self.config.interval.duration(),
-                last_will: self.last_will(machine, heirs, last_word_at),
+                last_will: self.last_will(machine, heirs, last_word_at, &mut sequences),
             })
         };
-        RouterLegacy { role: self.machine().and_then(role), away: self.away }
+        let role = self.machine().and_then(role);
+        RouterLegacy { role, away: self.away, said: sequences.said() }
+    }
+
+    /// Tells whether there is anything in what it leaves.
+    pub(super) fn leaves_anything(&self) -> bool {
+        self.is_active() || self.away.is_some() || self.sequences.said().is_some()
     }
 
     /// Returns what hands the role over in its place, dated for the last moment at which it may be said: after all that
     /// it says itself by then.
-    fn last_will(&self, machine: &VirtualRouter, heirs: Heirs, unix: Duration) -> Vec<Transmission> {
-        let mut sequences = self.sequences.clone();
+    fn last_will(
+        &self,
+        machine: &VirtualRouter,
+        heirs: Heirs,
+        unix: Duration,
+        sequences: &mut Sequences,
+    ) -> Vec<Transmission> {
         let mut will = Vec::new();
         for statement in machine.hand_over(heirs) {
-            let credentials = self.config.authentication.credentials(&mut sequences, unix);
+            let credentials = self.config.authentication.credentials(sequences, unix);
             will.extend(transmissions(&self.config, machine, statement, &credentials));
         }
         will

@@ -6,7 +6,8 @@
 //!
 //! So that clocks that differ do not keep a pair apart either, a group's sequence only moves forward: a node says nothing
 //! less than the greatest it has heard and believed. A node whose clock is behind, or was set back while it was down,
-//! is level with the others as soon as it hears one of them. Only where others measure by the clock alone, as Keepalived
+//! is level with the others as soon as it hears one of them; a daemon that is started again on a machine that runs on goes
+//! on after what the one before it has said. Only where others measure by the clock alone, as Keepalived
 //! does, a clock that is set back is followed, as Keepalived follows its own.
 
 use std::net::IpAddr;
@@ -73,11 +74,25 @@ impl Sequence {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Sequences {
     last: Option<Sequence>,
+    said: Option<Sequence>,
     /// Who was heard last stands last.
     heard: Vec<(IpAddr, Sequence)>,
 }
 
 impl Sequences {
+    /// Returns the last number that this node has said; nothing where it has said none.
+    pub const fn said(&self) -> Option<Sequence> {
+        self.said
+    }
+
+    /// Goes on after a number that this node has said before it was started again, whatever its clock says by now.
+    pub fn go_on_after(&mut self, said: Sequence) {
+        self.said = Some(said);
+        if self.last.is_none_or(|last| said.is_after(last)) {
+            self.last = Some(said);
+        }
+    }
+
     /// Returns the number of the next advertisement; `unix` is the wall clock's time since 1970.
     pub(super) fn next(&mut self, unix: Duration) -> Sequence {
         let clock = Sequence::at(unix);
@@ -86,6 +101,7 @@ impl Sequences {
             Some(_) | None => clock,
         };
         self.last = Some(next);
+        self.said = Some(next);
         next
     }
 

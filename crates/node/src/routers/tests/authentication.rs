@@ -200,3 +200,52 @@ fn simple_text_keeps_a_forgotten_password_out_and_nothing_else() {
         assert_eq!(refusals(&routers).iter().map(|(_, count)| count).sum::<u64>(), expected);
     }
 }
+
+/// What a peer thinks of each advertisement among what was sent.
+fn verdicts<'a>(
+    sent: impl IntoIterator<Item = &'a Transmission>,
+    heard: &mut Sequences,
+) -> Vec<Result<vrrp::Proof, vrrp::AuthenticationError>> {
+    let verdict = |Transmission { source, destination, payload, .. }: &Transmission| {
+        let message = vrrp::Message::read(payload, *source, *destination).unwrap();
+        enforcing().verify(&message, heard, TODAY)
+    };
+    sent.into_iter().map(verdict).collect()
+}
+
+fn sent(outputs: &[RoutersOutput]) -> Vec<&Transmission> {
+    let mut transmissions = Vec::new();
+    for output in outputs {
+        if let RoutersOutput::Send(transmission) = output {
+            transmissions.push(transmission);
+        }
+    }
+    transmissions
+}
+
+#[test]
+fn a_daemon_that_is_restarted_after_its_clock_was_set_back_is_still_believed() {
+    let mut before = node(enforcing());
+    let mut heard = Sequences::default();
+    let said = verdicts(sent(&run_until(&mut before, at(6_000))), &mut heard);
+    assert!(said.len() > 1 && said.iter().all(Result::is_ok), "{said:?}");
+
+    let legacy = crate::legacy::Legacy {
+        virtual_routers: before.legacy(),
+        silence_limit: before.silence_limit(),
+        ..crate::legacy::Legacy::default()
+    };
+    // Its guard may have said its last will meanwhile, which is dated for later.
+    let will = legacy.virtual_routers.values().flat_map(|left| &left.role.as_ref().unwrap().last_will);
+    let mut heard_with_the_will = heard.clone();
+    assert!(verdicts(will, &mut heard_with_the_will).iter().all(Result::is_ok));
+
+    for mut heard in [heard, heard_with_the_will] {
+        let mut after = Routers::new(with(enforcing()), at(6_100));
+        after.inherit(&legacy);
+        set_clock(&mut after, TODAY.saturating_sub(HOUR), at(6_100));
+        let _ = after.handle(link_event(Some(link(&[OWN]))), at(6_100));
+        let outputs = after.handle(RoutersInput::Start, at(6_100));
+        assert_eq!(verdicts(sent(&outputs), &mut heard), [Ok(vrrp::Proof::Given)]);
+    }
+}
