@@ -54,6 +54,7 @@ fn setting() -> Setting {
         interval: Centiseconds::new(10),
         preemption: Preemption::Allowed,
         restraint: Restraint::default(),
+        start_delay: Duration::ZERO,
     };
     let node =
         |priority| SiteNode { seats: vec![seat(priority)], addresses: 1, first_weight: Weight::DEFAULT };
@@ -81,6 +82,7 @@ fn setting() -> Setting {
             routers: vec![router],
             grouping: Grouping::Apart,
             proof: Proof::Spared,
+            tracks: Vec::new(),
             service: Some(service),
         },
         quality: Quality {

@@ -10,7 +10,9 @@ use crate::dice::PerMille;
 use crate::kernel::{Pace, Temper};
 use crate::network::{Quality, Road};
 use crate::scene::NodeSet;
-use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name, node_name};
+use crate::site::{
+    Carrier, NodeIndex, SegmentIndex, ServerIndex, Sight, TrackIndex, interface_name, node_name, track_name,
+};
 
 /// Something that is done to a world. What does not apply, such as the crash of a node that does not run, does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub enum Fault {
     Pass(NodeIndex, Option<Duration>),
     /// A daemon is told to come back.
     Return(NodeIndex),
+    /// The thing that a track of a node looks at is like this from now on.
+    Track(NodeIndex, TrackIndex, Sight),
     /// A machine's wall clock is set.
     Clock(NodeIndex, Clock),
 }
@@ -138,6 +142,14 @@ impl fmt::Display for Fault {
                 write!(formatter, "{} is told to pass everything on for {time:?}", node_name(*node))
             }
             Self::Return(node) => write!(formatter, "{} is told to come back", node_name(*node)),
+            Self::Track(node, track, sight) => {
+                let (node, track) = (node_name(*node), track_name(*track));
+                match sight {
+                    Sight::Well => write!(formatter, "track {track} of {node} sees that all is well"),
+                    Sight::Ill(number) => write!(formatter, "track {track} of {node} sees {number}"),
+                    Sight::Unclear => write!(formatter, "track {track} of {node} sees nothing clear"),
+                }
+            }
             Self::Clock(node, Clock::Right) => {
                 write!(formatter, "the wall clock of {} is put right", node_name(*node))
             }

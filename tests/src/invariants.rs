@@ -14,6 +14,7 @@ pub use self::conduct::{
 pub use self::election::{
     a_group_moves_together, a_hand_over_comes_to_an_end, nothing_moves_in_the_quiet, one_active,
     quiet_means_one_best_active, somebody_takes_over_in_time, whoever_can_takes_part,
+    whoever_cannot_takes_no_part,
 };
 pub use self::holding::{
     a_stop_leaves_nothing, checks_find_the_truth, kernels_come_to_rest, nothing_else_is_wanted_unsaid,

@@ -20,4 +20,5 @@ pub mod scenario;
 pub mod scene;
 pub mod site;
 pub mod trace;
+pub mod track_book;
 pub mod world;

@@ -12,6 +12,7 @@ use node::wall_clock::WallClock;
 use crate::fault::Clock;
 use crate::health_book::HealthBook;
 use crate::kernel::{Kernel, Pace};
+use crate::site::{Sight, TRACK_LIMIT};
 use crate::world::Event;
 
 /// What the wall clocks show when the world's clock starts.
@@ -29,10 +30,23 @@ pub(crate) struct Machine {
     pub(crate) clock: Duration,
     /// What its wall clock shows, next to the right time.
     pub(crate) wall_clock: Clock,
+    /// How the things are that its tracks look at.
+    pub(crate) sights: [Sight; TRACK_LIMIT],
+    /// Whether the daemon still looks at them.
+    pub(crate) attention: Attention,
     /// When the daemon wants to be called next, by the world's clock.
     pub(crate) deadline: Option<Instant>,
     /// Which daemon it is, so that nothing reaches it that was meant for the one before.
     pub(crate) life: u32,
+}
+
+/// What a daemon looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attention {
+    /// Its tracks.
+    Tracks,
+    /// Nothing any more: it was told to stop.
+    Elsewhere,
 }
 
 /// The daemon of a machine.
@@ -65,6 +79,8 @@ impl Machine {
             book: HealthBook::default(),
             clock,
             wall_clock: Clock::Right,
+            sights: [Sight::Well; TRACK_LIMIT],
+            attention: Attention::Tracks,
             deadline: None,
             life: 0,
         }

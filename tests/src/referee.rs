@@ -12,7 +12,10 @@ use vrrp::{Centiseconds, Priority, Version};
 use crate::invariants::{self, Broken};
 use crate::network::{Network, Order};
 use crate::scene::{Presence, Scene, Standing};
-use crate::site::{Carrier, Grouping, NODE_LIMIT, NodeIndex, Proof, ROUTER_LIMIT, RouterIndex, SiteNode};
+use crate::site::{
+    Carrier, Grouping, NODE_LIMIT, NodeIndex, Proof, ROUTER_LIMIT, RouterIndex, Sight, SiteNode, TrackIndex,
+};
+use crate::track_book::{News, TrackBook};
 
 /// Beyond the protocol's own times: nothing, but that what is due at a moment may be handled after the question.
 const MARGIN: Duration = Duration::from_micros(1);
@@ -258,6 +261,21 @@ impl Referee {
         self.words = Words::Lost;
     }
 
+    /// Notes that a node has looked at a track.
+    pub fn see(&mut self, node: NodeIndex, index: TrackIndex, sight: Sight, now: Instant) {
+        let track = self.scene.site.tracks[index.0];
+        if self.scene.book_mut(node).note(&track, index, sight) == News::Some {
+            self.disturb_node(node, now);
+            self.note_extremes();
+        }
+    }
+
+    /// Notes that a node knows nothing of its tracks any more.
+    pub fn forget_tracks(&mut self, node: NodeIndex) {
+        *self.scene.book_mut(node) = TrackBook::default();
+        self.note_extremes();
+    }
+
     /// Notes that somebody has set a wall clock.
     pub fn set_clocks(&mut self) {
         self.clocks = Clocks::Set;
@@ -331,9 +349,17 @@ impl Referee {
         let (longest, lowest) = (self.longest_interval[router], self.lowest_priority[router]);
         let rounds =
             1 + u32::from(self.shortest_interval[router] != longest) + u32::from(self.may_be_disbelieved());
-        let seats = self.scene.site.node_indices().map(|node| self.scene.seat(node, RouterIndex(router)));
-        let unheard = seats.map(|seat| seat.restraint.unheard).max().unwrap_or_default();
-        let rounds = rounds * longest.active_down(version, lowest) + unheard;
+        let seats = self.scene.site.nodes.iter().map(|node| node.seats[router]);
+        let held_back = seats.map(|seat| {
+            // Counted from the first advertisement of a lower one, who has to become Active before.
+            let before_preempting = match seat.restraint.before_preempting {
+                Duration::ZERO => Duration::ZERO,
+                delay => longest.active_down(version, lowest) + delay + longest.duration(),
+            };
+            seat.start_delay + seat.restraint.unheard.max(before_preempting)
+        });
+        let held_back = held_back.max().unwrap_or_default();
+        let rounds = rounds * longest.active_down(version, lowest) + held_back;
         match self.scene.site.grouping {
             Grouping::Apart => rounds,
             Grouping::Together => rounds + longest.skew(version, lowest),
@@ -369,6 +395,7 @@ impl Referee {
             for node in self.scene.site.node_indices() {
                 if self.scene.presence(node) == Presence::Running {
                     invariants::whoever_can_takes_part(node, router, &self.scene)?;
+                    invariants::whoever_cannot_takes_no_part(node, router, &self.scene)?;
                 }
             }
             self.elections[router.0] = match self.scene.cliques(router, network) {
@@ -425,6 +452,10 @@ impl Referee {
                         (Version::V2, ..) | (Version::V3, false, _) => learned,
                     };
                     taught.skew(version, ours.priority)
+                }
+                // One that has heard nobody may be deaf, and waits for longer.
+                End::Planned | End::Silent if !(hears && has_heard) => {
+                    learned.active_down(version, ours.priority).max(ours.restraint.unheard)
                 }
                 End::Planned | End::Silent => learned.active_down(version, ours.priority),
             }

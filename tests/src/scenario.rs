@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use monotonic::Instant;
+use node::track::{Effect, Sense, TrackWeight};
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
@@ -17,7 +18,8 @@ use crate::network::{Order, Quality, Road};
 use crate::scene::NodeSet;
 use crate::site::{
     Carrier, Cast, Grouping, Hardware, NODE_LIMIT, NodeIndex, Proof, Routing, Seat, SegmentIndex,
-    ServerIndex, Site, SiteFollow, SiteNode, SiteRouter, SiteService, Sorry,
+    ServerIndex, Sight, Site, SiteFollow, SiteNode, SiteRouter, SiteService, SiteTrack, SiteTrackKind, Sorry,
+    TRACK_LIMIT, TrackIndex,
 };
 use crate::trace::Detail;
 use crate::world::{Setting, World};
@@ -127,6 +129,9 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     }
     world.run_for(chaos + interval)?;
     heal(world, site, *quality, dice)?;
+    // Until every track has been seen often enough to count.
+    let looks = site.tracks.iter().map(|track| track.interval * 2).max().unwrap_or_default();
+    world.run_for(looks)?;
     world.run_for(world.hand_overs())?;
     let penalty = if refused { PENALTY } else { Duration::ZERO };
     // The last contest was before the calm; its second burst comes when `Site` says.
@@ -165,6 +170,9 @@ fn heal(world: &mut World, site: &Site, quality: Quality, dice: &mut Dice) -> Re
         world.inflict(Fault::Return(from))?;
         world.inflict(Fault::Clock(from, Clock::Right))?;
         world.inflict(Fault::Temper(from, Temper::Obliging))?;
+        for track in site.track_indices().filter(|_| dice.chance(PerMille(700))) {
+            world.inflict(Fault::Track(from, track, Sight::Well))?;
+        }
         if dice.chance(PerMille(900)) {
             for segment in site.segments() {
                 world.inflict(Fault::Carrier(from, segment, Carrier::Up))?;
@@ -236,6 +244,11 @@ fn site(dice: &mut Dice) -> Site {
     // An owner answers nobody: where intervals differ, the others can follow each other between two of its words.
     let mix = !owner && dice.chance(PerMille(250));
     let refusal = dice.pick(&[0, 0, 200, 500, 1000]);
+    let longest = Centiseconds::new(if has_seconds { seconds.max(10 * base) } else { 10 * base }).duration();
+    let delays = |dice: &mut Dice, often| {
+        if dice.chance(PerMille(often)) { longest * dice.pick(&[1, 1, 3]) / 2 } else { Duration::ZERO }
+    };
+    let patience = dice.pick(&[0, 0, 0, 500]);
     let nodes = (0..nodes)
         .map(|index| {
             let priority = match () {
@@ -246,18 +259,25 @@ fn site(dice: &mut Dice) -> Site {
             let preemption =
                 if dice.chance(PerMille(refusal)) { Preemption::Refused } else { Preemption::Allowed };
             let interval = if mix { base * dice.pick(&[1, 2, 3, 10]) } else { base };
+            let restraint =
+                Restraint { unheard: delays(dice, patience), before_preempting: delays(dice, patience) };
+            let start_delay = delays(dice, patience);
             let seat = |router: &SiteRouter| {
                 let interval = Centiseconds::new(match router.version {
                     Version::V2 => seconds,
                     Version::V3 => interval,
                 });
-                Seat { priority, interval, preemption, restraint: Restraint::default() }
+                Seat { priority, interval, preemption, restraint, start_delay }
             };
             let seats = routers.iter().map(seat).collect();
             SiteNode { seats, addresses: 1, first_weight: Weight::DEFAULT }
         })
         .collect();
-    let mut site = Site { nodes, routers, grouping, proof: Proof::Spared, service: None };
+    let mut site = Site { nodes, routers, grouping, proof: Proof::Spared, tracks: Vec::new(), service: None };
+    if dice.chance(PerMille(250)) {
+        let count = 1 + dice.index(TRACK_LIMIT);
+        site.tracks = (0..count).map(|_| track(&site, dice)).collect();
+    }
     if dice.chance(PerMille(600)) {
         site.service = Some(service(&site, dice));
     }
@@ -276,6 +296,30 @@ fn router(dice: &mut Dice, segment: SegmentIndex) -> SiteRouter {
     let hardware = if dice.chance(PerMille(200)) { Hardware::Virtual } else { Hardware::Interface };
     let routing = if dice.chance(PerMille(200)) { Routing::Moving } else { Routing::Still };
     SiteRouter { segment, version, family, cast, gateway, hardware, routing }
+}
+
+fn track(site: &Site, dice: &mut Dice) -> SiteTrack {
+    let two = NonZeroU8::MIN.saturating_add(1);
+    let kind = match dice.below(3) {
+        0 => SiteTrackKind::File,
+        _ => SiteTrackKind::Script {
+            rise: dice.pick(&[NonZeroU8::MIN, two]),
+            fall: dice.pick(&[NonZeroU8::MIN, two]),
+        },
+    };
+    let effect = match dice.below(3) {
+        0 => Effect::Fault,
+        _ => {
+            let weight = dice.pick(&[-253, -60, -1, 1, 20]);
+            Effect::Weight(TrackWeight::new(weight).expect("it is not 0 and not too far from it"))
+        }
+    };
+    // The configuration allows no other; a file's number has no sense of its own.
+    let sense = match (kind, effect) {
+        (SiteTrackKind::File, Effect::Weight(_)) => Sense::Straight,
+        _ => dice.pick(&[Sense::Straight, Sense::Straight, Sense::Reversed]),
+    };
+    SiteTrack { kind, sense, effect, interval: longest_interval(site).duration() }
 }
 
 fn service(site: &Site, dice: &mut Dice) -> SiteService {
@@ -300,6 +344,11 @@ fn priority(dice: &mut Dice) -> Priority {
 fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
     let node = NodeIndex(dice.index(site.nodes.len()));
     let segment = dice.pick(&site.segments().into_iter().collect::<Vec<_>>());
+    if !site.tracks.is_empty() && dice.chance(PerMille(300)) {
+        let track = TrackIndex(dice.index(site.tracks.len()));
+        let sight = dice.pick(&[Sight::Well, Sight::Ill(1), Sight::Ill(-1), Sight::Ill(100), Sight::Unclear]);
+        return (Fault::Track(node, track, sight), vec![Fault::Track(node, track, Sight::Well)]);
+    }
     match dice.below(20) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),
         2 => (Fault::Crash(node), Vec::new()),

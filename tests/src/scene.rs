@@ -8,6 +8,7 @@ use crate::site::{
     Carrier, Grouping, NODE_LIMIT, NodeIndex, ROUTER_LIMIT, RouterIndex, SEGMENT_LIMIT, Seat, SegmentIndex,
     Site,
 };
+use crate::track_book::TrackBook;
 
 /// Where a node stands in a virtual router, by its own reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,7 @@ pub struct Scene {
     away: [NodeSet; ROUTER_LIMIT],
     /// The nodes whose kernel has refused addresses in this life of theirs.
     refused: NodeSet,
+    books: [TrackBook; NODE_LIMIT],
 }
 
 impl Scene {
@@ -107,6 +109,7 @@ impl Scene {
             disturbed: [Instant::START; NODE_LIMIT],
             away: [NodeSet::default(); ROUTER_LIMIT],
             refused: NodeSet::default(),
+            books: [TrackBook::default(); NODE_LIMIT],
         }
     }
 
@@ -213,9 +216,20 @@ impl Scene {
         self.refused = self.refused.with(node);
     }
 
-    /// Returns how a node stands in the configuration of a virtual router.
+    /// Returns how a node stands in the configuration of a virtual router, with what its tracks make of its priority.
     pub fn seat(&self, node: NodeIndex, router: RouterIndex) -> Seat {
-        self.site.seat(node, router)
+        let seat = self.site.seat(node, router);
+        Seat { priority: self.books[node.0].priority(&self.site, seat.priority), ..seat }
+    }
+
+    /// Returns what was seen of a node's tracks.
+    pub fn book(&self, node: NodeIndex) -> &TrackBook {
+        &self.books[node.0]
+    }
+
+    /// Returns the same to note more.
+    pub fn book_mut(&mut self, node: NodeIndex) -> &mut TrackBook {
+        &mut self.books[node.0]
     }
 
     /// Returns what decides between two Actives: the priority, then the address, which grows with the index.

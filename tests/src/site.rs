@@ -1,6 +1,7 @@
 //! What is configured where: the nodes of a world and the configuration that each one gets.
 
 mod belongings;
+mod tracks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,6 +23,7 @@ use vrrp::{
 };
 
 pub use self::belongings::{Hardware, Routing, is_kept, is_there};
+pub use self::tracks::{Sight, SiteTrack, SiteTrackKind, TRACK_LIMIT, TrackIndex, track_name};
 
 /// The most nodes that a site has; invariants keep arrays of this length.
 pub const NODE_LIMIT: usize = 5;
@@ -65,6 +67,8 @@ pub struct Site {
     pub grouping: Grouping,
     /// Whether advertisements are signed.
     pub proof: Proof,
+    /// What else has to be well on each node, at most [`TRACK_LIMIT`].
+    pub tracks: Vec<SiteTrack>,
     /// The virtual server behind the first virtual router.
     pub service: Option<SiteService>,
 }
@@ -92,6 +96,8 @@ pub struct Seat {
     pub preemption: Preemption,
     /// For how long it holds back.
     pub restraint: Restraint,
+    /// How long after its start it takes no part.
+    pub start_delay: Duration,
 }
 
 /// What the nodes agree on about one virtual router.
@@ -261,7 +267,7 @@ impl Site {
                 .map(|router| (router_name(router), Arc::new(self.virtual_router(node, router))))
                 .collect(),
             sync_groups,
-            tracks: BTreeMap::new(),
+            tracks: self.track_configs(),
             virtual_servers,
         })
     }
@@ -304,7 +310,7 @@ impl Site {
 
     fn virtual_router(&self, node: NodeIndex, router: RouterIndex) -> VirtualRouterConfig {
         let SiteRouter { segment, version, family, cast, .. } = self.routers[router.0];
-        let Seat { priority, interval, preemption, restraint } = self.seat(node, router);
+        let Seat { priority, interval, preemption, restraint, start_delay } = self.seat(node, router);
         let transport = match cast {
             Cast::Multicast => Transport::Multicast { source: None },
             Cast::Unicast => Transport::Unicast {
@@ -322,7 +328,7 @@ impl Site {
             interval,
             preemption,
             restraint,
-            start_delay: Duration::ZERO,
+            start_delay,
             checksum: ChecksumStyle::MessageOnly,
             transport,
             authentication: authentication(self.proof),
@@ -337,7 +343,7 @@ impl Site {
                 repeat_after: self.repeat_after(),
                 refresh: REFRESH,
             },
-            tracks: BTreeSet::new(),
+            tracks: self.track_names(),
         }
     }
 

@@ -20,13 +20,13 @@ use crate::event_queue::EventQueue;
 use crate::fault::Fault;
 use crate::invariants::{self, Broken};
 use crate::kernel::{Finished, Pace, Ticket};
-use crate::machine::{Daemon, Machine};
+use crate::machine::{Attention, Daemon, Machine};
 use crate::network::{Network, Quality};
 use crate::referee::Referee;
 use crate::scene::{Presence, Scene, Standing};
 use crate::site::{
-    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, interface_name,
-    router_name,
+    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, SiteTrack, TrackIndex,
+    interface_name, router_name, track_name,
 };
 use crate::trace::{Detail, Trace, told};
 
@@ -85,6 +85,8 @@ pub(crate) enum Event {
     SignArrival { to: NodeIndex, segment: SegmentIndex, sign: Sign },
     /// A reconciler is to be seen to.
     KernelWork { node: NodeIndex, life: u32, ticket: Ticket },
+    /// A node looks at a track.
+    Look { node: NodeIndex, life: u32, track: TrackIndex },
     /// A probe is over.
     ProbeOver { node: NodeIndex, life: u32, probe: ProbeId, server: ServerIndex, outcome: Outcome },
 }
@@ -272,6 +274,7 @@ impl World {
             Event::Arrival { to, segment, packet } => self.arrive(to, segment, packet),
             Event::SignArrival { to, segment, sign } => self.hear_sign(to, segment, sign),
             Event::KernelWork { node, life, ticket } => self.work(node, life, ticket),
+            Event::Look { node, life, track } => self.look(node, life, track),
             Event::ProbeOver { node, life, probe, server, outcome } => {
                 self.answer(node, life, probe, server, outcome)
             }
@@ -376,6 +379,24 @@ impl World {
             invariants::the_host_holds_what_is_active_and_fit(node, scene, &machine.book, held, self.now)?;
         }
         self.feed(node, Input::Reconciled(outcome))
+    }
+
+    fn look(&mut self, node: NodeIndex, life: u32, track: TrackIndex) -> Result<(), Broken> {
+        let machine = &mut self.machines[node.0];
+        if machine.life != life || machine.attention == Attention::Elsewhere {
+            return Ok(());
+        }
+        if let Daemon::Paused(_, backlog) = &mut machine.daemon {
+            backlog.push(Event::Look { node, life, track });
+            return Ok(());
+        }
+        let sight = machine.sights[track.0];
+        let (SiteTrack { kind, interval, .. }, name) =
+            (self.referee.scene.site.tracks[track.0], track_name(track));
+        let config = Arc::clone(&machine.config.tracks[&name]);
+        self.queue.put(self.now + interval, Event::Look { node, life, track });
+        self.referee.see(node, track, sight, self.now);
+        self.feed(node, Input::Tracked { track: name, config, seen: sight.seen(kind) })
     }
 
     fn answer(

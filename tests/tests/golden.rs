@@ -4,17 +4,19 @@
 
 mod pair;
 
+use std::num::NonZeroU8;
 use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
+use node::track::{Effect, Sense, TrackWeight};
 use pair::{INSIDE, LB1, LB2, OUTSIDE, setting, sync_group};
 use simulator::fault::Fault;
 use simulator::invariants::Broken;
 use simulator::kernel::{Pace, Temper};
 use simulator::network::Road;
 use simulator::scene::NodeSet;
-use simulator::site::{Carrier, ServerIndex};
+use simulator::site::{Carrier, ServerIndex, Sight, SiteTrack, SiteTrackKind, TrackIndex};
 use simulator::world::{Setting, World};
 use vrrp::Preemption;
 
@@ -153,6 +155,25 @@ fn sync_group_split_and_heal() {
         (island(INSIDE, Road::Open), 6_500),
     ];
     tell("sync_group_split_and_heal", &sync_group(&[150, 100]), &chapters);
+}
+
+#[test]
+fn a_track_without_a_weight_takes_the_role_away_and_one_with_a_weight_outranks() {
+    let interval = Duration::from_secs(1);
+    let kind = SiteTrackKind::Script { rise: NonZeroU8::MIN, fall: NonZeroU8::MIN };
+    let fault = SiteTrack { kind, sense: Sense::Straight, effect: Effect::Fault, interval };
+    let weight = TrackWeight::new(-60).expect("it is between -253 and 253");
+    let weighty = SiteTrack { effect: Effect::Weight(weight), ..fault };
+    let mut setting = setting(&[150, 100]);
+    setting.site.service = None;
+    setting.site.tracks = vec![fault, weighty];
+    let (disk, uplink) = (TrackIndex(0), TrackIndex(1));
+    let chapters = [
+        (Fault::Track(LB1, disk, Sight::Ill(1)), 3_000),
+        (Fault::Track(LB1, disk, Sight::Well), 6_000),
+        (Fault::Track(LB1, uplink, Sight::Ill(1)), 6_000),
+    ];
+    tell("a_track_without_a_weight_takes_the_role_away_and_one_with_a_weight_outranks", &setting, &chapters);
 }
 
 #[test]

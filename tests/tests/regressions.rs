@@ -167,3 +167,23 @@ fn whoever_takes_the_active_for_a_recording_waits_for_as_long_as_its_own_interva
     let faults = [(0, Fault::Clock(LB2, Clock::Ahead(Duration::from_hours(1)))), (1_000, Fault::Crash(LB1))];
     hold(&setting, &faults, Duration::from_secs(20));
 }
+
+/// The end of its start delay had passed while it slept, so that the reload was not what made it begin.
+#[test]
+fn a_reload_of_the_same_file_finds_a_node_that_slept_through_the_end_of_its_start_delay() {
+    let mut setting = setting(&[150, 100]);
+    setting.site.nodes[1].seats[0].start_delay = Duration::from_secs(5);
+    let faults =
+        [(1_000, Fault::Pause(LB2)), (1_000, Fault::Reload(LB2, Reload::Same)), (8_000, Fault::Resume(LB2))];
+    hold(&setting, &faults, Duration::from_secs(20));
+}
+
+/// It waits for its turn before it preempts: until somebody is Active, and for the delay from when it first hears that.
+#[test]
+fn whoever_waits_before_it_preempts_does_so_when_its_delay_is_over() {
+    let mut setting = setting(&[100, 150]);
+    let seat = &mut setting.site.nodes[1].seats[0];
+    seat.start_delay = Duration::from_secs(2);
+    seat.restraint.before_preempting = Duration::from_secs(5);
+    hold(&setting, &[], Duration::from_secs(30));
+}

@@ -7,13 +7,15 @@ use node::Output;
 use node::config::InterfaceAddress;
 use node::report::Report;
 use node::status::{RouterState, RoutersStatus};
+use node::track::PrioritySum;
 use vrrp::Priority;
 
 use super::{Broken, ensure};
 use crate::kernel::Kernel;
 use crate::scene::{Absence, Scene, Standing};
 use crate::site::{
-    NodeIndex, ROUTER_LIMIT, RouterIndex, node_name, router_name, router_named, router_of_vrid,
+    NodeIndex, ROUTER_LIMIT, RouterIndex, TrackIndex, node_name, router_name, router_named, router_of_vrid,
+    track_name,
 };
 
 /// Where the identifier and the priority stand in an advertisement of either version.
@@ -55,6 +57,13 @@ pub fn only_an_active_speaks(
                     );
                     releases[router] = true;
                 } else {
+                    let sum = scene.seat(node, RouterIndex(router)).priority;
+                    ensure!(
+                        only_an_active_speaks,
+                        priority == sum.get(),
+                        "{} advertises priority {priority} where its tracks make it {sum}",
+                        node_name(node)
+                    );
                     claims[router] |= !is_active;
                 }
             }
@@ -168,7 +177,34 @@ pub fn reports_tell_every_change(
             "{} is {state:?} in {name} but reported {told:?}",
             node_name(node)
         );
+        a_priority_is_the_sum_of_what_was_seen(node, router_named(name), &status.priority, scene)?;
     }
+    Ok(())
+}
+
+/// The priority is the configured one and what each track adds to it, between 1 and 254, and is told as that.
+///
+/// # Errors
+/// [`Broken`] with both.
+fn a_priority_is_the_sum_of_what_was_seen(
+    node: NodeIndex,
+    router: RouterIndex,
+    told: &PrioritySum,
+    scene: &Scene,
+) -> Result<(), Broken> {
+    let points = |index: TrackIndex| scene.book(node).points(&scene.site.tracks[index.0], index);
+    let all = scene.site.track_indices().map(|index| (track_name(index), points(index)));
+    let expected = PrioritySum {
+        base: scene.site.seat(node, router).priority,
+        weights: all.filter(|(_, points)| *points != 0).collect(),
+    };
+    ensure!(
+        a_priority_is_the_sum_of_what_was_seen,
+        *told == expected && told.effective() == scene.seat(node, router).priority,
+        "{} says of {} {told}, and its tracks say {expected}",
+        node_name(node),
+        router_name(router)
+    );
     Ok(())
 }
 
@@ -236,6 +272,9 @@ pub fn standing_told(report: &Report) -> Option<(RouterIndex, Standing)> {
         (router, Standing::Out)
     } else if let Report::RouterFaulted { router, .. } = report {
         (router, Standing::Fault)
+    } else if let Report::RouterRecovered { router } = report {
+        // It may have to wait before it takes part.
+        (router, Standing::Out)
     } else {
         return None;
     };

@@ -98,13 +98,14 @@ pub fn quiet_means_one_best_active(
     Ok(())
 }
 
-/// A node that runs takes part in every election unless an interface is down or the kernel refuses an address.
+/// A node that runs takes part in every election unless an interface or a track is down or the kernel refuses an address.
 ///
 /// # Errors
 /// [`Broken`] with the node.
 pub fn whoever_can_takes_part(node: NodeIndex, router: RouterIndex, scene: &Scene) -> Result<(), Broken> {
     let standing = scene.standing(node, router);
     let may_be_out = scene.has_refused(node)
+        || scene.book(node).is_faulted(&scene.site)
         || scene
             .together_with(router)
             .any(|other| scene.carrier(node, scene.segment(other)) == Carrier::Down);
@@ -113,6 +114,30 @@ pub fn whoever_can_takes_part(node: NodeIndex, router: RouterIndex, scene: &Scen
         whoever_can_takes_part,
         takes_part || may_be_out,
         "{} is {standing:?} in {} without a cause",
+        node_name(node),
+        router_name(router)
+    );
+    Ok(())
+}
+
+/// A node of which an interface or a track is down takes part in no election.
+///
+/// # Errors
+/// [`Broken`] with the node.
+pub fn whoever_cannot_takes_no_part(
+    node: NodeIndex,
+    router: RouterIndex,
+    scene: &Scene,
+) -> Result<(), Broken> {
+    let standing = scene.standing(node, router);
+    let has_cause = scene.book(node).is_faulted(&scene.site)
+        || scene
+            .together_with(router)
+            .any(|other| scene.carrier(node, scene.segment(other)) == Carrier::Down);
+    ensure!(
+        whoever_cannot_takes_no_part,
+        !has_cause || standing == Standing::Fault,
+        "{} is {standing:?} in {} in spite of a fault",
         node_name(node),
         router_name(router)
     );

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use node::link::LinkEvent;
 use node::name::RouterName;
@@ -14,7 +15,7 @@ use crate::fault::{Fault, Reload};
 use crate::health_book::HealthBook;
 use crate::invariants::{self, Broken};
 use crate::kernel::{Temper, Theft};
-use crate::machine::Daemon;
+use crate::machine::{Attention, Daemon};
 use crate::network::{Quality, Road};
 use crate::referee::End;
 use crate::scene::{Absence, Presence, Standing};
@@ -45,6 +46,7 @@ impl World {
             | Fault::Pace(..)
             | Fault::Pass(..)
             | Fault::Return(_)
+            | Fault::Track(..)
             | Fault::Clock(..)
             | Fault::Reload(..) => {}
         }
@@ -111,6 +113,10 @@ impl World {
                 let until = time.map(|time| self.machines[node.0].local(self.now) + time);
                 self.command(node, fault, Input::Pass { routers: self.every_router(), until })
             }
+            Fault::Track(node, track, sight) => {
+                self.machines[node.0].sights[track.0] = sight;
+                Ok(())
+            }
             Fault::Clock(node, clock) => {
                 self.machines[node.0].wall_clock = clock;
                 self.referee.set_clocks();
@@ -162,11 +168,25 @@ impl World {
         self.take_part(node)
     }
 
+    /// Lets a new daemon look at its tracks, each for the first time before its interval is over.
+    fn begin_looking(&mut self, node: NodeIndex) {
+        let machine = &mut self.machines[node.0];
+        machine.attention = Attention::Tracks;
+        let life = machine.life;
+        self.referee.forget_tracks(node);
+        for track in self.referee.scene.site.track_indices() {
+            let interval = self.referee.scene.site.tracks[track.0].interval;
+            let at = self.now + self.dice.between(Duration::ZERO, interval);
+            self.queue.put(at, Event::Look { node, life, track });
+        }
+    }
+
     fn stop(&mut self, node: NodeIndex) -> Result<(), Broken> {
         if !matches!(self.machines[node.0].daemon, Daemon::Running(_)) {
             return Ok(());
         }
         self.referee.expect_take_over_after(node, End::Planned, &self.network, self.now);
+        self.machines[node.0].attention = Attention::Elsewhere;
         self.feed(node, Input::Shutdown)
     }
 
@@ -212,6 +232,7 @@ impl World {
 
     /// Lets a new daemon look around and begin.
     fn take_part(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        self.begin_looking(node);
         for segment in self.referee.scene.site.segments() {
             self.tell_link(node, segment)?;
         }
@@ -338,8 +359,10 @@ impl World {
             self.referee.reconfigure(node, site.nodes.swap_remove(node.0));
             return Ok(());
         };
-        if is_same {
-            let before = brain.next_deadline();
+        let before = brain.next_deadline();
+        // One that slept may find at once what its deadline would have told it.
+        let is_due = before.is_some_and(|deadline| deadline <= self.now + machine.clock);
+        if is_same && !is_due {
             let outputs = brain.handle(Input::Reload(config), self.now + machine.clock);
             self.inputs += 1;
             let deadlines = (before, brain.next_deadline());

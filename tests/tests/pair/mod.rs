@@ -32,6 +32,7 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
             interval: Centiseconds::DEFAULT,
             preemption: Preemption::Allowed,
             restraint: Restraint::default(),
+            start_delay: Duration::ZERO,
         };
         SiteNode { seats: vec![seat], addresses: 1, first_weight: Weight::DEFAULT }
     };
@@ -59,6 +60,7 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
             routers: vec![router],
             grouping: Grouping::Apart,
             proof: Proof::Spared,
+            tracks: Vec::new(),
             service: Some(service),
         },
         quality: Quality {
