@@ -307,12 +307,11 @@ fn track(site: &Site, dice: &mut Dice) -> SiteTrack {
             fall: dice.pick(&[NonZeroU8::MIN, two]),
         },
     };
-    let effect = match dice.below(3) {
-        0 => Effect::Fault,
-        _ => {
-            let weight = dice.pick(&[-253, -60, -1, 1, 20]);
-            Effect::Weight(TrackWeight::new(weight).expect("it is not 0 and not too far from it"))
-        }
+    let effect = if dice.below(3) == 0 {
+        Effect::Fault
+    } else {
+        let weight = dice.pick(&[-253, -60, -1, 1, 20]);
+        Effect::Weight(TrackWeight::new(weight).expect("it is not 0 and not too far from it"))
     };
     // The configuration allows no other; a file's number has no sense of its own.
     let sense = match (kind, effect) {

@@ -24,32 +24,7 @@ use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name,
 impl World {
     pub(super) fn suffer(&mut self, fault: Fault) -> Result<(), Broken> {
         self.trace.note_world(self.now, || fault.to_string());
-        match fault {
-            Fault::Crash(_)
-            | Fault::Restart(_)
-            | Fault::Pause(_)
-            | Fault::Carrier(..)
-            | Fault::Road(.., Road::Closed)
-            | Fault::Temper(_, Temper::Refusing) => self.referee.lose_words(),
-            Fault::Quality(Quality { loss, .. }) if loss > PerMille(0) => self.referee.lose_words(),
-            Fault::Start(_)
-            | Fault::Stop(_)
-            | Fault::Resume(_)
-            | Fault::Road(.., Road::Open)
-            | Fault::Island(..)
-            | Fault::Quality(_)
-            | Fault::Shortage(_)
-            | Fault::ServerDies(_)
-            | Fault::ServerReturns(_)
-            | Fault::Theft(..)
-            | Fault::Temper(_, Temper::Obliging)
-            | Fault::Pace(..)
-            | Fault::Pass(..)
-            | Fault::Return(_)
-            | Fault::Track(..)
-            | Fault::Clock(..)
-            | Fault::Reload(..) => {}
-        }
+        self.lose_words_by(fault);
         match fault {
             Fault::Start(node) => self.start(node),
             Fault::Stop(node) => self.stop(node),
@@ -123,6 +98,36 @@ impl World {
                 self.look_at_the_wall_clock(node)
             }
             Fault::Return(node) => self.command(node, fault, Input::Return { routers: self.every_router() }),
+        }
+    }
+
+    /// Notes where an Active's last word may be lost by a fault.
+    fn lose_words_by(&mut self, fault: Fault) {
+        match fault {
+            Fault::Crash(_)
+            | Fault::Restart(_)
+            | Fault::Pause(_)
+            | Fault::Carrier(..)
+            | Fault::Road(.., Road::Closed)
+            | Fault::Temper(_, Temper::Refusing) => self.referee.lose_words(),
+            Fault::Quality(Quality { loss, .. }) if loss > PerMille(0) => self.referee.lose_words(),
+            Fault::Start(_)
+            | Fault::Stop(_)
+            | Fault::Resume(_)
+            | Fault::Road(.., Road::Open)
+            | Fault::Island(..)
+            | Fault::Quality(_)
+            | Fault::Shortage(_)
+            | Fault::ServerDies(_)
+            | Fault::ServerReturns(_)
+            | Fault::Theft(..)
+            | Fault::Temper(_, Temper::Obliging)
+            | Fault::Pace(..)
+            | Fault::Pass(..)
+            | Fault::Return(_)
+            | Fault::Track(..)
+            | Fault::Clock(..)
+            | Fault::Reload(..) => {}
         }
     }
 
