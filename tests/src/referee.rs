@@ -437,7 +437,8 @@ impl Referee {
             let segment = self.scene.segment(router);
             let hears = network.is_open(segment, from, heir) && !self.may_be_disbelieved();
             let is_accepted = !self.scene.preempts(heir, router) || theirs.priority >= ours.priority;
-            let known_since = self.scene.since(from, router).max(self.quiet_since);
+            let both_stand_since = self.scene.since(from, router).max(self.scene.since(heir, router));
+            let known_since = both_stand_since.max(self.quiet_since);
             let has_heard = known_since + theirs.interval.duration() + 2 * network.longest_delay() < now;
             let learned = if hears && is_accepted && has_heard {
                 theirs.interval
