@@ -4,7 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -68,16 +68,12 @@ pub(crate) fn question(family: AddressFamily) -> RouteNetlinkMessage {
 /// Tells whether the kernel takes packets to an address of this interface for its own.
 ///
 /// It looks its routes up within the call, as for a packet; nothing is sent.
-pub(crate) async fn is_local(netlink: &mut RouteNetlink, interface_index: u32, address: IpAddr) -> bool {
+pub(crate) async fn is_local(netlink: &mut RouteNetlink, interface_index: u32, address: Ipv6Addr) -> bool {
     let mut message = RouteMessage::default();
-    let (address_family, prefix_length) = match address {
-        IpAddr::V4(_) => (AddressFamily::Inet, 32),
-        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
-    };
-    message.header.address_family = address_family;
-    message.header.destination_prefix_length = prefix_length;
-    message.attributes =
-        vec![RouteAttribute::Destination(address.into()), RouteAttribute::Oif(interface_index)];
+    message.header.address_family = AddressFamily::Inet6;
+    message.header.destination_prefix_length = 128;
+    let destination = RouteAttribute::Destination(RouteAddress::Inet6(address));
+    message.attributes = vec![destination, RouteAttribute::Oif(interface_index)];
     let answers = netlink.request(RouteNetlinkMessage::GetRoute(message), 0).await;
     // That there is no route at all is an error to the kernel.
     answers.unwrap_or_default().iter().any(|answer| match answer {

@@ -1,5 +1,6 @@
 //! The daemon, as its guard sees it.
 
+use std::env;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -19,7 +20,8 @@ use crate::cli::{LogFormat, Place};
 const OURSELVES: &str = "/proc/self/exe";
 
 /// Has the C library give each thread two mebibytes of addresses to grow into, so that building up ten thousand real servers
-/// does not ask the kernel for each page; pages that nobody writes to take no memory. Source: `mallopt(3)`, `M_TOP_PAD`.
+/// does not ask the kernel for each page; pages that nobody writes to take no memory. An operator's own choice stands.
+/// Source: `mallopt(3)`, `M_TOP_PAD`.
 const ALLOCATION: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.top_pad=2097152");
 
 /// How much of what a daemon tells is read at once: the text of a configuration with ten thousand real servers.
@@ -50,7 +52,10 @@ impl Daemon {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         let format = format.to_possible_value().expect("every format has a name");
         let mut command = Command::new(OURSELVES);
-        command.env(ALLOCATION.0, ALLOCATION.1);
+        let (tunables, growth) = ALLOCATION;
+        if env::var_os(tunables).is_none() {
+            command.env(tunables, growth);
+        }
         command.arg0("baton").args(["daemon", "--log-format", format.get_name()]);
         command.arg("--config").arg(&place.config).arg("--socket").arg(&place.socket);
         if let Some(node) = &place.node {

@@ -122,7 +122,7 @@ impl Addresses {
                         self.fights.note_put_back(wanted);
                         outcome.repaired.push(change.clone());
                     }
-                    if done.is_ok() && wanted.address.is_ipv6() {
+                    if done.is_ok() {
                         arriving.push(wanted);
                     }
                     done

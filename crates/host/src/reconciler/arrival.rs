@@ -4,6 +4,7 @@
 //! and adds the local route (`addrconf_dad_work`). Until that stands the kernel takes packets to the address for those of
 //! another machine in the subnet: they are dropped, or sent out again. IPv4 has the route at the acknowledgement.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use node::config::InterfaceAddress;
@@ -36,6 +37,7 @@ pub(super) async fn arrival(
     address: &InterfaceAddress,
     deadline: Instant,
 ) -> Arrival {
+    let IpAddr::V6(number) = address.address else { return Arrival::Arrived };
     loop {
         let Some((index, interface)) = netlink.interfaces().find(&address.interface) else {
             return Arrival::Gone;
@@ -43,11 +45,15 @@ pub(super) async fn arrival(
         if interface.own(address, record).is_none() {
             return Arrival::Gone;
         }
-        let answers = route::is_local(netlink, index, address.address).await;
+        let answers = route::is_local(netlink, index, number).await;
         if answers || Instant::now() >= deadline {
             return Arrival::Arrived;
         }
-        // It tells of the address just before it adds the route. What fails here fails again where it is dealt with.
-        let _ = timeout(PAUSE, netlink.told()).await;
+        // It tells of the address just before it adds the route.
+        let told = timeout(PAUSE, netlink.told()).await;
+        if let Ok(Err(_)) = told {
+            // What fails here fails again where it is dealt with.
+            return Arrival::Arrived;
+        }
     }
 }

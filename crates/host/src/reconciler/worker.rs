@@ -205,7 +205,8 @@ impl Worker {
         let mut additions = Additions::new(&changes);
         for same in changes.chunk_by(|one, next| Subject::of(one) == Subject::of(next)) {
             let subject = Subject::of(&same[0]);
-            for piece in same.chunks(subject.chunk_limit()) {
+            let mut pieces = same.chunks(subject.chunk_limit()).peekable();
+            while let Some(piece) = pieces.next() {
                 match self.wishes.has_changed() {
                     Ok(true) => return self.tell(outcome, &state, Round::Overtaken).await,
                     Ok(false) => {}
@@ -239,14 +240,12 @@ impl Worker {
                         Subject::Address | Subject::Service => {}
                     }
                 }
-                if subject.is_awaited()
+                let is_told = subject.is_awaited() || pieces.peek().is_none();
+                if is_told
                     && self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned
                 {
                     return Round::Abandoned;
                 }
-            }
-            if self.tell(mem::take(&mut outcome), &state, Round::Finished).await == Round::Abandoned {
-                return Round::Abandoned;
             }
         }
         self.conclude(wanted, &state, occasion, outcome).await
