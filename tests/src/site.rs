@@ -1,28 +1,28 @@
 //! What is configured where: the nodes of a world and the configuration that each one gets.
 
 mod belongings;
+mod service;
 mod tracks;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU8;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use node::config::{
-    AcceptMode, Announcements, Config, EngineConfig, Follow, InterfaceAddress, RealServer, Transport,
-    VirtualRouterConfig, VirtualServerConfig,
+    AcceptMode, Announcements, Config, EngineConfig, InterfaceAddress, Transport, VirtualRouterConfig,
 };
 use node::link::LinkState;
-use node::name::{GroupName, InterfaceName, NodeName, RouterName, ServerName};
-use virtual_server::health::{Check, CheckKind};
-use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceKey, Weight};
+use node::name::{GroupName, InterfaceName, NodeName, RouterName};
+use virtual_server::service::Weight;
 use vrrp::{
     Authentication, Centiseconds, ChecksumStyle, Family, Hmac, HmacMode, Key, KeyId, KeyRing, MacAddress,
     Measure, Preemption, Priority, Restraint, Version, Vrid,
 };
 
 pub use self::belongings::{Hardware, Routing, is_kept, is_there};
+use self::service::server_name;
+pub use self::service::{ServerIndex, SiteFollow, SiteService, Sorry, real_server_address, sorry_server};
 pub use self::tracks::{Sight, SiteTrack, SiteTrackKind, TRACK_LIMIT, TrackIndex, track_name};
 
 /// The most nodes that a site has; invariants keep arrays of this length.
@@ -51,10 +51,6 @@ pub struct RouterIndex(pub usize);
 /// One segment, counted from 0; every node has one interface on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SegmentIndex(pub usize);
-
-/// One real server, counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ServerIndex(pub usize);
 
 /// The nodes of a world and what they are configured to do.
 #[derive(Clone, Debug)]
@@ -144,43 +140,6 @@ pub enum Grouping {
     Apart,
     /// As one sync group.
     Together,
-}
-
-/// A virtual server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SiteService {
-    /// Where its table lives.
-    pub follow: SiteFollow,
-    /// How many real servers it has.
-    pub real_servers: usize,
-    /// The weight that has to be fit.
-    pub quorum: u32,
-    /// Whether there is a sorry server.
-    pub sorry: Sorry,
-    /// How often a real server is asked.
-    pub check_interval: Duration,
-    /// How many good answers in a row bring it in.
-    pub rise: NonZeroU8,
-    /// How many bad answers in a row take it out.
-    pub fall: NonZeroU8,
-}
-
-/// Where the table of a virtual server lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SiteFollow {
-    /// Where one of the virtual routers is Active.
-    Routers,
-    /// Everywhere.
-    Always,
-}
-
-/// Whether a virtual server has a sorry server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sorry {
-    /// It has one.
-    Present,
-    /// It has none.
-    Missing,
 }
 
 impl Site {
@@ -346,48 +305,6 @@ impl Site {
             tracks: self.track_names(),
         }
     }
-
-    fn virtual_server(
-        &self,
-        node: NodeIndex,
-        service: &SiteService,
-        routers: &BTreeSet<RouterName>,
-    ) -> VirtualServerConfig {
-        let first = RouterIndex(0);
-        let address =
-            self.virtual_addresses(node, first).first().expect("a virtual router has addresses").address;
-        let family = self.routers[first.0].family;
-        let follow = match (service.follow, self.grouping) {
-            (SiteFollow::Always, _) => Follow::Always,
-            (SiteFollow::Routers, Grouping::Together) => Follow::Routers(routers.clone()),
-            (SiteFollow::Routers, Grouping::Apart) => Follow::Routers(BTreeSet::from([router_name(first)])),
-        };
-        let real_server = |index| {
-            let server = ServerIndex(index);
-            let address = real_server_address(server, family);
-            let weight = if index == 0 { self.nodes[node.0].first_weight } else { Weight::DEFAULT };
-            (address, RealServer { address, weight, forwarding: Forwarding::Nat })
-        };
-        VirtualServerConfig {
-            services: vec![(service_key(SocketAddr::new(address, SERVICE_PORT)), follow)],
-            scheduler: Scheduler::Wlc,
-            flags: BTreeSet::new(),
-            persistence: None,
-            quorum: service.quorum,
-            sorry_server: match service.sorry {
-                Sorry::Present => Some(sorry_server(family)),
-                Sorry::Missing => None,
-            },
-            real_servers: (0..service.real_servers).map(real_server).collect(),
-            check: Some(Arc::new(Check {
-                kind: CheckKind::Tcp,
-                interval: service.check_interval,
-                timeout: service.check_interval / 2,
-                rise: service.rise,
-                fall: service.fall,
-            })),
-        }
-    }
 }
 
 /// Whether an interface has a carrier.
@@ -398,8 +315,6 @@ pub enum Carrier {
     /// It has not.
     Down,
 }
-
-const SERVICE_PORT: u16 = 80;
 
 /// Returns a node's name.
 pub fn node_name(node: NodeIndex) -> NodeName {
@@ -462,30 +377,6 @@ fn addresses_of(node: NodeIndex) -> BTreeSet<IpAddr> {
     let on =
         |segment| [Family::V4, Family::V6].map(|family| unicast_address(node, SegmentIndex(segment), family));
     (0..SEGMENT_LIMIT).flat_map(on).collect()
-}
-
-/// Returns where a real server serves.
-pub fn real_server_address(server: ServerIndex, family: Family) -> SocketAddr {
-    let last = 21 + octet(server.0);
-    let address = match family {
-        Family::V4 => IpAddr::from([10, 200, 0, last]),
-        Family::V6 => Ipv6Addr::new(0xFD88, 0, 0, 0, 0, 0, 0, last.into()).into(),
-    };
-    SocketAddr::new(address, SERVICE_PORT)
-}
-
-/// Returns the sorry server.
-pub fn sorry_server(family: Family) -> RealServer {
-    let address = real_server_address(ServerIndex(78), family);
-    RealServer { address, weight: Weight::DEFAULT, forwarding: Forwarding::Nat }
-}
-
-fn service_key(address: SocketAddr) -> ServiceKey {
-    ServiceKey::Address { protocol: Protocol::Tcp, address }
-}
-
-fn server_name() -> ServerName {
-    ServerName::new("web").expect("the names of a site are plain")
 }
 
 fn group_name() -> GroupName {

@@ -213,21 +213,21 @@ fn verdicts<'a>(
     sent.into_iter().map(verdict).collect()
 }
 
-fn sent(outputs: &[RoutersOutput]) -> Vec<&Transmission> {
-    let mut transmissions = Vec::new();
+fn transmissions(outputs: &[RoutersOutput]) -> Vec<&Transmission> {
+    let mut sent = Vec::new();
     for output in outputs {
         if let RoutersOutput::Send(transmission) = output {
-            transmissions.push(transmission);
+            sent.push(transmission);
         }
     }
-    transmissions
+    sent
 }
 
 #[test]
 fn a_daemon_that_is_restarted_after_its_clock_was_set_back_is_still_believed() {
     let mut before = node(enforcing());
     let mut heard = Sequences::default();
-    let said = verdicts(sent(&run_until(&mut before, at(6_000))), &mut heard);
+    let said = verdicts(transmissions(&run_until(&mut before, at(6_000))), &mut heard);
     assert!(said.len() > 1 && said.iter().all(Result::is_ok), "{said:?}");
 
     let legacy = crate::legacy::Legacy {
@@ -246,6 +246,6 @@ fn a_daemon_that_is_restarted_after_its_clock_was_set_back_is_still_believed() {
         set_clock(&mut after, TODAY.saturating_sub(HOUR), at(6_100));
         let _ = after.handle(link_event(Some(link(&[OWN]))), at(6_100));
         let outputs = after.handle(RoutersInput::Start, at(6_100));
-        assert_eq!(verdicts(sent(&outputs), &mut heard), [Ok(vrrp::Proof::Given)]);
+        assert_eq!(verdicts(transmissions(&outputs), &mut heard), [Ok(vrrp::Proof::Given)]);
     }
 }
