@@ -21,65 +21,19 @@
 
 mod event;
 mod leaving;
+mod parameters;
+
 use std::net::IpAddr;
-use std::time::Duration;
 
 use monotonic::Instant;
 
 pub use self::event::{RouterAction, RouterEvent, Statement};
 pub use self::leaving::{AfterLeaving, HandOverStage, Heirs, SUCCESSION_TIME};
+pub use self::parameters::{Parameters, Preemption, Restraint};
 use crate::advertisement::Advertisement;
 use crate::cause::{BecomeActiveCause, BecomeBackupCause};
-use crate::identity::{Priority, Version, Vrid};
-use crate::timing::{self, Centiseconds};
-
-/// Whether a Backup of higher priority takes over from an Active of lower priority.
-/// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1), `Preempt_Mode`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preemption {
-    /// It does; the RFC's default.
-    Allowed,
-    /// It waits until no Active is heard any more.
-    Refused,
-}
-
-/// For how long a Backup holds back beyond what the RFC asks of it; not at all by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Restraint {
-    /// How long one that does not preempt, and that has heard nobody since it came up, waits before it claims, if that is
-    /// longer than it would wait anyway: it may be deaf, behind a port that does not forward yet, while an Active is there.
-    pub unheard: Duration,
-    /// How long one that preempts hears Actives of lower priority before it begins to.
-    pub before_preempting: Duration,
-}
-
-/// What a virtual router is configured with on this node.
-/// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1)
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters {
-    /// Its number on the segment.
-    pub vrid: Vrid,
-    /// The version it speaks.
-    pub version: Version,
-    /// This node's priority.
-    pub priority: Priority,
-    /// How often it advertises while Active.
-    pub interval: Centiseconds,
-    /// Whether it takes over from an Active of lower priority.
-    pub preemption: Preemption,
-    /// For how long it holds back.
-    pub restraint: Restraint,
-    /// This node's own address on the segment: the source of what it sends, and what decides between equal priorities.
-    pub source: IpAddr,
-    /// The addresses it advertises, in the order configured.
-    pub addresses: Vec<IpAddr>,
-}
-
-impl Parameters {
-    fn next_advertisement(&self, now: Instant) -> Instant {
-        timing::next_advertisement(now, self.interval, self.source)
-    }
-}
+use crate::identity::{Priority, Version};
+use crate::timing::Centiseconds;
 
 /// Where a virtual router stands; each timer exists exactly when its state does.
 /// [RFC 9568, section 6.4](https://www.rfc-editor.org/rfc/rfc9568#section-6.4)
@@ -115,6 +69,8 @@ pub struct VirtualRouter {
     state: State,
     /// What the Backup last heard from an Active, for the cause of a take-over.
     last_heard: LastHeard,
+    /// Whom the Backup heard advertise last: the one whose release frees the role.
+    active: Option<IpAddr>,
     hearing: Hearing,
     /// Since when the Backup has heard nobody but Actives of lower priority that it may preempt.
     lower_since: Option<Instant>,
@@ -142,6 +98,7 @@ impl VirtualRouter {
             parameters,
             state: State::Initialize,
             last_heard: LastHeard::Nothing,
+            active: None,
             hearing: Hearing::Proven,
             lower_since: None,
         }
@@ -185,6 +142,15 @@ impl VirtualRouter {
             (State::Backup { .. }, Hearing::Proven)
             | (State::Initialize | State::Active { .. } | State::Leaving { .. }, _) => false,
         }
+    }
+
+    /// Tells whether the role is free once that node releases it: not if another has been heard to be the Active since,
+    /// as where the Active of one link is outranked on another and only then yields with its whole sync group.
+    ///
+    /// A release says that "the current Active Router has stopped participating"
+    /// ([RFC 9568, section 5.2.4](https://www.rfc-editor.org/rfc/rfc9568#section-5.2.4)).
+    pub fn is_freed_by(&self, from: IpAddr) -> bool {
+        self.active.is_none_or(|active| active == from)
     }
 
     /// Returns what it says as the Active.
@@ -234,8 +200,8 @@ impl VirtualRouter {
             (State::Backup { active_down_at, .. }, RouterEvent::Deadline) if active_down_at <= now => {
                 self.become_active(self.take_over_cause(), now)
             }
-            (State::Backup { learned, active_down_at }, RouterEvent::Heard { advertisement, .. }) => {
-                self.hear_as_backup(advertisement, learned, active_down_at, now)
+            (State::Backup { learned, active_down_at }, RouterEvent::Heard { advertisement, from }) => {
+                self.hear_as_backup(advertisement, from, learned, active_down_at, now)
             }
             (State::Backup { learned, active_down_at }, RouterEvent::GroupReleased { interval }) => {
                 self.hear_release(learned, learned.min(interval), active_down_at, now);
@@ -347,6 +313,7 @@ impl VirtualRouter {
     fn become_active(&mut self, cause: BecomeActiveCause, now: Instant) -> Vec<RouterAction> {
         self.state = State::Active { advertise_at: self.next_advertisement(now) };
         self.last_heard = LastHeard::Nothing;
+        self.active = None;
         vec![RouterAction::Advertise(self.claim()), RouterAction::BecameActive(cause)]
     }
 
@@ -384,11 +351,18 @@ impl VirtualRouter {
         let active_down_at = now + learned.active_down(self.parameters.version, self.parameters.priority);
         self.state = State::Backup { learned, active_down_at };
         self.last_heard = LastHeard::Nothing;
+        self.active = None;
         self.hearing = Hearing::Proven;
         self.lower_since = None;
     }
 
-    /// Does so, but for no longer than it would have waited anyway.
+    /// Does so for the Active that was just heard.
+    fn follow(&mut self, heard: &Advertisement, from: IpAddr, now: Instant) {
+        self.watch(self.learn(heard), now);
+        self.active = Some(from);
+    }
+
+    /// Starts the timer anew, but for no longer than it would have waited anyway.
     fn watch_until(&mut self, limit: Instant, learned: Centiseconds, now: Instant) {
         self.watch(learned, now);
         if let State::Backup { active_down_at, .. } = &mut self.state {
@@ -399,22 +373,26 @@ impl VirtualRouter {
     fn hear_as_backup(
         &mut self,
         heard: &Advertisement,
+        from: IpAddr,
         learned: Centiseconds,
         active_down_at: Instant,
         now: Instant,
     ) -> Vec<RouterAction> {
         if heard.priority == Priority::RELEASE {
-            self.hear_release(learned, learned, active_down_at, now);
-        } else if self.parameters.preemption == Preemption::Refused
-            || heard.priority >= self.parameters.priority
-        {
-            self.watch(self.learn(heard), now);
+            if self.is_freed_by(from) {
+                self.hear_release(learned, learned, active_down_at, now);
+            }
+            return Vec::new();
+        }
+        if self.parameters.preemption == Preemption::Refused || heard.priority >= self.parameters.priority {
+            self.follow(heard, from, now);
         } else {
             let since = self.lower_since.unwrap_or(now);
             if now - since < self.parameters.restraint.before_preempting {
-                self.watch(self.learn(heard), now);
+                self.follow(heard, from, now);
             } else {
                 self.last_heard = LastHeard::Lower;
+                self.active = Some(from);
             }
             self.lower_since = Some(since);
         }
@@ -453,7 +431,7 @@ impl VirtualRouter {
         if heard.priority == Priority::RELEASE {
             self.state = State::Active { advertise_at: self.next_advertisement(now) };
         } else if (heard.priority, from) > (self.parameters.priority, self.parameters.source) {
-            self.watch(self.learn(heard), now);
+            self.follow(heard, from, now);
             let cause = BecomeBackupCause::Outranked { by: from, priority: heard.priority };
             // Where a split heals, the winner may not know yet that neighbours were told of another Active, and tells
             // them anew when it hears of one. A node that slept for longer than an interval has nothing to say; one that
@@ -466,7 +444,7 @@ impl VirtualRouter {
             return vec![last_word, RouterAction::BecameBackup(cause), RouterAction::Linger];
         } else if self.has_overslept(now) {
             // To say a word now would take the role from a successor that serves. By its priority it may do so later.
-            self.watch(self.learn(heard), now);
+            self.follow(heard, from, now);
             let cause = BecomeBackupCause::Overslept { by: from, priority: heard.priority };
             return vec![RouterAction::BecameBackup(cause)];
         }

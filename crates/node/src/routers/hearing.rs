@@ -56,9 +56,10 @@ impl Routers {
                         theirs,
                     }));
                 }
+                let is_freed = advertisement.priority == Priority::RELEASE && machine.is_freed_by(from);
                 self.compare_addresses(&name, &advertisement, from, now, outputs);
                 self.step(&name, RouterEvent::Heard { advertisement: &advertisement, from }, now, outputs);
-                if advertisement.priority == Priority::RELEASE {
+                if is_freed {
                     let interval = advertisement.interval;
                     for other in self.groups.together_with(&name).into_iter().filter(|other| *other != name) {
                         self.step(&other, RouterEvent::GroupReleased { interval }, now, outputs);

@@ -150,9 +150,18 @@ fn hear(routers: &mut Routers, said: &Advertisement, now: Instant) -> Vec<Router
 }
 
 fn hear_bytes(routers: &mut Routers, payload: &[u8], hop_limit: u8, now: Instant) -> Vec<RoutersOutput> {
-    let interface = &interface("eth0");
-    let datagram =
-        Datagram { interface, source: PEER.into(), destination: GROUP_ADDRESS, hop_limit, payload };
+    hear_bytes_from(routers, PEER, payload, hop_limit, now)
+}
+
+fn hear_bytes_from(
+    routers: &mut Routers,
+    source: [u8; 4],
+    payload: &[u8],
+    hop_limit: u8,
+    now: Instant,
+) -> Vec<RoutersOutput> {
+    let (interface, source) = (&interface("eth0"), source.into());
+    let datagram = Datagram { interface, source, destination: GROUP_ADDRESS, hop_limit, payload };
     routers.handle(RoutersInput::Datagram(datagram), now)
 }
 

@@ -4,6 +4,7 @@ mod restraint;
 use std::time::Duration;
 
 use super::*;
+use crate::identity::Vrid;
 
 const T0: Instant = Instant::from_start(Duration::from_secs(100));
 /// An address of a /23 whose grid begins with the clock.
@@ -314,6 +315,19 @@ fn a_second_release_does_not_lengthen_the_wait() {
     let first = router.next_deadline();
     let _ = router.handle(event, after(300));
     assert_eq!(router.next_deadline(), first);
+}
+
+#[test]
+fn a_release_by_another_than_the_active_heard_last_frees_nothing() {
+    let mut router = in_state(parameters(), backup_anew(Centiseconds::DEFAULT));
+    let (claim, release) = (heard(150), heard(0));
+    let _ = router.handle(RouterEvent::Heard { advertisement: &claim, from: GREATER.into() }, T0);
+    let watched = router.next_deadline();
+    let _ = router.handle(RouterEvent::Heard { advertisement: &release, from: LESSER.into() }, after(1));
+    assert_eq!(router.next_deadline(), watched);
+
+    let _ = router.handle(RouterEvent::Heard { advertisement: &release, from: GREATER.into() }, after(2));
+    assert_eq!(router.next_deadline(), Some(after(2) + LEARNED.skew(Version::V3, Priority::DEFAULT)));
 }
 
 #[test]

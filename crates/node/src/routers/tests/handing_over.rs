@@ -209,3 +209,15 @@ fn a_release_here_is_nothing_while_the_other_member_hears_its_active() {
     let _ = run_until(&mut routers, at(4_900));
     assert_eq!(states(&routers), (RouterState::Backup, RouterState::Backup));
 }
+
+#[test]
+fn a_release_by_one_that_was_succeeded_already_moves_no_member_of_the_group() {
+    let mut routers = pair();
+    let _ = hear(&mut routers, &advertisement(51, 200), at(1_000));
+    let _ = hear(&mut routers, &advertisement(52, 200), at(2_000));
+    let claim_at = routers.next_deadline();
+    let third = [10, 77, 0, 13];
+    let late = advertisement(51, 0).emit(third.into(), GROUP_ADDRESS, ChecksumStyle::MessageOnly);
+    let _ = hear_bytes_from(&mut routers, third, &late, 255, at(2_100));
+    assert_eq!(routers.next_deadline(), claim_at);
+}
