@@ -195,7 +195,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         listener,
         orders,
         control,
-        [engine_thread.ended, checker_thread.ended, tracker_thread.ended],
+        [engine_thread.ended, checker_thread.ended, tracker_thread.ended, hooks_thread.ended],
     ));
     // With the runtime the last who could want anything are gone, and the threads end with what they own.
     drop(runtime);
@@ -243,7 +243,7 @@ async fn operate(
     listener: UnixListener,
     mut orders: Orders,
     control: Arc<Control>,
-    [mut engine_ended, mut checker_ended, mut tracker_ended]: [oneshot::Receiver<io::Result<()>>; 3],
+    [mut engine, mut checker, mut tracker, mut hooks]: [End; 4],
 ) -> Result<(), RunError> {
     let mut is_guarded = true;
     let mut api = tokio::spawn(api::serve(listener, Arc::clone(&control)));
@@ -261,29 +261,15 @@ async fn operate(
                     stop(&control).await;
                 }
             },
-            ended = &mut engine_ended => {
+            ended = &mut engine => {
                 return match ended {
                     Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => Err(RunError::Ended { thread: "engine", reason: error.to_string() }),
-                    Err(_) => Err(RunError::Ended { thread: "engine", reason: "it panicked".to_owned() }),
+                    Ok(Err(_)) | Err(_) => Err(ended_early("engine", ended)),
                 };
             }
-            ended = &mut checker_ended => {
-                let reason = match ended {
-                    Ok(Ok(())) => "nobody wants anything of it".to_owned(),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "it panicked".to_owned(),
-                };
-                return Err(RunError::Ended { thread: "checker", reason });
-            }
-            ended = &mut tracker_ended => {
-                let reason = match ended {
-                    Ok(Ok(())) => "nobody wants anything of it".to_owned(),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "it panicked".to_owned(),
-                };
-                return Err(RunError::Ended { thread: "tracker", reason });
-            }
+            ended = &mut checker => return Err(ended_early("checker", ended)),
+            ended = &mut tracker => return Err(ended_early("tracker", ended)),
+            ended = &mut hooks => return Err(ended_early("hooks", ended)),
             ended = &mut api => {
                 let reason = match ended {
                     Ok(Ok(())) => "its listener closed".to_owned(),
@@ -296,17 +282,29 @@ async fn operate(
     }
 }
 
+/// Says why a thread ended that everything else still relies on.
+fn ended_early(thread: &'static str, ended: Result<io::Result<()>, oneshot::error::RecvError>) -> RunError {
+    let reason = match ended {
+        Ok(Ok(())) => "nobody wants anything of it".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it panicked".to_owned(),
+    };
+    RunError::Ended { thread, reason }
+}
+
 async fn stop(control: &Control) {
     systemd::stopping();
     // An engine that has ended already needs no telling.
     let _ = control.engine.send(EngineCommand::Shutdown).await;
 }
 
+/// Where the end of a thread is told.
+type End = oneshot::Receiver<io::Result<()>>;
+
 /// A task on a thread and runtime of its own.
 struct OwnThread {
     handle: thread::JoinHandle<()>,
-    /// Where its end is told.
-    ended: oneshot::Receiver<io::Result<()>>,
+    ended: End,
 }
 
 impl OwnThread {
