@@ -1,6 +1,6 @@
 //! What the kernel should hold, put together from what two threads know.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use host::reconciler::Reconciler;
@@ -28,12 +28,19 @@ impl Desire {
 
     /// Takes over which virtual routers are Active.
     pub fn set_roles(&self, roles: Arc<Roles>) {
-        self.change(|parts| parts.roles = Some(roles));
+        let mut parts = self.parts();
+        parts.roles = Some(roles);
+        self.say(&parts);
     }
 
-    /// Takes over what the tables of this node's virtual servers hold.
+    /// Takes over what the tables of this node's virtual servers hold; what was said already does not interrupt the work
+    /// on it.
     pub fn set_tables(&self, tables: Arc<Tables>) {
-        self.change(|parts| parts.tables = Some(tables));
+        let mut parts = self.parts();
+        if !parts.tables.as_ref().is_some_and(|known| Arc::ptr_eq(known, &tables)) {
+            parts.tables = Some(tables);
+            self.say(&parts);
+        }
     }
 
     /// Says how long the kernel keeps virtual addresses by itself.
@@ -46,10 +53,12 @@ impl Desire {
         self.reconciler.renew();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Parts)) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut parts);
-        if let Parts { roles: Some(roles), tables: Some(tables) } = &*parts {
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, parts: &Parts) {
+        if let Parts { roles: Some(roles), tables: Some(tables) } = parts {
             self.reconciler.want(Arc::new(Wanted::new(roles, tables)));
         }
     }
