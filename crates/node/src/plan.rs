@@ -204,13 +204,15 @@ pub fn plan(wanted: &Wanted, seen: &HostState) -> Vec<Change> {
     let coming = wanted.drops.difference(&seen.drops);
     changes.extend(coming.cloned().map(|drop| Change::Drop(Step::Take, drop)));
 
-    let mut builds: Vec<(Vec<ServiceChange>, &Holding)> =
-        wanted.holdings.iter().map(|holding| (build(&holding.services, seen), holding)).collect();
-    builds.sort_by_key(|(build, _)| build.len());
-    let holdings: Vec<_> = builds.iter().map(|(_, holding)| *holding).collect();
+    // Counted first and then put in their place at once: there may be as many as real servers.
+    let mut works: Vec<(usize, &Holding)> =
+        wanted.holdings.iter().map(|holding| (build(&holding.services, seen).count(), holding)).collect();
+    works.sort_by_key(|(work, _)| *work);
+    let holdings: Vec<_> = works.iter().map(|(_, holding)| *holding).collect();
     let mut routings = routings(&holdings, |route| seen.routes.contains(route) && stays(route), seen);
-    for ((build, holding), routing) in builds.into_iter().zip(&mut routings) {
-        changes.extend(build.into_iter().map(Change::Service));
+    for ((work, holding), routing) in works.into_iter().zip(&mut routings) {
+        changes.reserve(work);
+        changes.extend(build(&holding.services, seen).map(Change::Service));
         let devices = holding.devices.iter().filter(|device| !standing.contains(device));
         changes.extend(devices.cloned().map(|device| Change::Device(Step::Take, device)));
         let stands = |address: &InterfaceAddress| seen.addresses.contains(address) && !is_leaving(address);
@@ -254,42 +256,43 @@ fn routings(
     turns.into_iter().map(in_order).collect()
 }
 
-fn build(services: &[Arc<Service>], seen: &HostState) -> Vec<ServiceChange> {
-    let none = BTreeMap::new();
-    let mut changes = Vec::new();
-    for service in services {
-        match seen.services.get(&service.key) {
-            Some(seen) if Arc::ptr_eq(service, seen) => {}
-            Some(seen) => {
-                if !service.has_settings_of(seen) {
-                    changes.push(ServiceChange::Edit(Arc::clone(service)));
-                }
-                fill(service, &seen.destinations, &mut changes);
-            }
-            None => {
-                changes.push(ServiceChange::Add(Arc::clone(service)));
-                fill(service, &none, &mut changes);
-            }
-        }
-    }
-    changes
+fn build<'a>(
+    services: &'a [Arc<Service>],
+    seen: &'a HostState,
+) -> impl Iterator<Item = ServiceChange> + use<'a> {
+    services.iter().flat_map(|service| {
+        let seen = seen.services.get(&service.key);
+        let has_to_change = seen.is_none_or(|seen| !Arc::ptr_eq(service, seen));
+        has_to_change.then(|| complete(service, seen)).into_iter().flatten()
+    })
 }
 
 /// Additions come before removals, so that a service with real servers is at no moment without one.
-fn fill(service: &Service, seen: &BTreeMap<SocketAddr, Destination>, changes: &mut Vec<ServiceChange>) {
+fn complete<'a>(
+    service: &'a Arc<Service>,
+    seen: Option<&'a Arc<Service>>,
+) -> impl Iterator<Item = ServiceChange> + use<'a> {
     let key = service.key;
-    for (address, destination) in &service.destinations {
-        if !seen.contains_key(address) {
-            changes.push(ServiceChange::AddDestination(key, *address, *destination));
-        }
-    }
-    for (address, destination) in &service.destinations {
-        if seen.get(address).is_some_and(|seen| seen != destination) {
-            changes.push(ServiceChange::EditDestination(key, *address, *destination));
-        }
-    }
-    let gone = seen.keys().filter(|address| !service.destinations.contains_key(address));
-    changes.extend(gone.map(|address| ServiceChange::RemoveDestination(key, *address)));
+    let settings = match seen {
+        Some(seen) if service.has_settings_of(seen) => None,
+        Some(_) => Some(ServiceChange::Edit(Arc::clone(service))),
+        None => Some(ServiceChange::Add(Arc::clone(service))),
+    };
+    let known = move |address: &SocketAddr| seen.and_then(|seen| seen.destinations.get(address));
+    let additions = service.destinations.iter().filter(move |(address, _)| known(address).is_none());
+    let edits = service
+        .destinations
+        .iter()
+        .filter(move |(address, destination)| known(address).is_some_and(|seen| seen != *destination));
+    let gone = seen
+        .into_iter()
+        .flat_map(|seen| seen.destinations.keys())
+        .filter(|address| !service.destinations.contains_key(address));
+    settings
+        .into_iter()
+        .chain(additions.map(move |(address, to)| ServiceChange::AddDestination(key, *address, *to)))
+        .chain(edits.map(move |(address, to)| ServiceChange::EditDestination(key, *address, *to)))
+        .chain(gone.map(move |address| ServiceChange::RemoveDestination(key, *address)))
 }
 
 #[cfg(test)]
