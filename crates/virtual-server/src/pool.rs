@@ -50,8 +50,8 @@ pub struct Member {
 pub enum Condition {
     /// Nobody asks: always fit.
     Unchecked,
-    /// What its check says.
-    Checked(Health),
+    /// What its check says; apart, since tables of thousands that nobody checks are common.
+    Checked(Box<Health>),
 }
 
 /// Whether the fit real servers are enough.
@@ -158,7 +158,9 @@ impl Pool {
             .map(|(address, destination)| {
                 let condition = match &check {
                     None => Condition::Unchecked,
-                    Some(check) => Condition::Checked(roster.enrol(check.clone(), known(address), now)),
+                    Some(check) => {
+                        Condition::Checked(Box::new(roster.enrol(check.clone(), known(address), now)))
+                    }
                 };
                 (address, Member { destination, condition, since: now })
             })
@@ -332,7 +334,7 @@ fn recheck(
         Some(Condition::Unchecked) => Verdict::Up { bad: 0 },
         None => Verdict::UNKNOWN,
     };
-    Condition::Checked(roster.enrol(check.clone(), verdict, now))
+    Condition::Checked(Box::new(roster.enrol(check.clone(), verdict, now)))
 }
 
 #[cfg(test)]
