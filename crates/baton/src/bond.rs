@@ -1,9 +1,10 @@
-//! What the guard and its daemon say to each other over a socket pair: one JSON object a line.
+//! What the guard and its daemon say to each other over a socket pair ([`frame`]).
 //!
 //! The daemon tells what it would leave if it died now, and that its engine lives. The guard tells each new daemon what
 //! the one before it left, and what an operator wants. Whoever reads an end knows that the other has died.
 
 mod estate;
+pub mod frame;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,10 @@ use monotonic::Instant;
 use node::legacy::RouterLegacy;
 use node::name::{RouterName, ServerName};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use virtual_server::health::Verdict;
 
 pub use estate::Estate;
+use frame::{Frame, Inlet, Message};
 use wire::{WireRouter, WireVerdict};
 
 /// What a daemon tells its guard; of each subject the last word counts.
@@ -31,6 +32,7 @@ pub enum Word {
     /// The engine lives.
     Beat(Beat),
     /// This configuration runs.
+    #[serde(skip)]
     Configuration {
         /// The text of the file.
         text: String,
@@ -77,6 +79,32 @@ pub enum Order {
     Stop,
     /// Read the configuration again.
     Reload,
+}
+
+impl Message for Word {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Configuration { text } => Some(text),
+            Self::Beat(_) | Self::Router { .. } | Self::RealServer { .. } => None,
+        }
+    }
+
+    fn of_text(text: String) -> Self {
+        Self::Configuration { text }
+    }
+}
+
+impl Message for Order {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Inherit { word } => word.text(),
+            Self::Begin | Self::Stop | Self::Reload => None,
+        }
+    }
+
+    fn of_text(text: String) -> Self {
+        Self::Inherit { word: Word::of_text(text) }
+    }
 }
 
 impl Beat {
@@ -128,13 +156,13 @@ pub struct Bond(Arc<Mutex<Outbox>>);
 struct Outbox {
     stream: UnixStream,
     waiting: BTreeMap<Subject, Word>,
-    /// The rest of a word that was begun.
-    begun: Vec<u8>,
+    /// A word that was begun.
+    begun: Frame,
 }
 
 /// What comes from the guard.
 #[derive(Debug)]
-pub struct Orders(Lines<BufReader<tokio::net::UnixStream>>);
+pub struct Orders(Inlet<tokio::net::UnixStream>);
 
 /// Takes the daemon's end of the socket pair, which its guard has made its standard input; has to be called inside a
 /// tokio runtime.
@@ -153,7 +181,7 @@ pub fn join() -> io::Result<(Bond, Orders)> {
 
 impl Bond {
     fn new(stream: UnixStream) -> Self {
-        Self(Arc::new(Mutex::new(Outbox { stream, waiting: BTreeMap::new(), begun: Vec::new() })))
+        Self(Arc::new(Mutex::new(Outbox { stream, waiting: BTreeMap::new(), begun: Frame::default() })))
     }
 
     /// Tells the guard; what it does not read now it is told with what comes next.
@@ -168,23 +196,23 @@ impl Bond {
 impl Outbox {
     fn send(&mut self) {
         loop {
-            while !self.begun.is_empty() {
-                match self.stream.write(&self.begun) {
-                    Ok(count) => drop(self.begun.drain(..count)),
+            while !self.begun.rest().is_empty() {
+                match self.stream.write(self.begun.rest()) {
+                    Ok(count) => self.begun.advance(count),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // The guard is slow, or dead, which the one who waits for its orders finds out.
                     Err(_) => return,
                 }
             }
             let Some((_, word)) = self.waiting.pop_first() else { return };
-            self.begun = line(&word);
+            self.begun = Frame::new(&word);
         }
     }
 }
 
 impl Orders {
     fn read(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self(BufReader::new(tokio::net::UnixStream::from_std(stream)?).lines()))
+        Ok(Self(Inlet::new(tokio::net::UnixStream::from_std(stream)?)))
     }
 
     /// Returns what the daemon before this one left.
@@ -210,18 +238,8 @@ impl Orders {
     /// # Errors
     /// The system's, or that the guard says something else.
     pub async fn next(&mut self) -> io::Result<Option<Order>> {
-        match self.0.next_line().await? {
-            Some(line) => Ok(Some(serde_json::from_str(&line)?)),
-            None => Ok(None),
-        }
+        self.0.next().await
     }
-}
-
-/// Returns the line that says this.
-pub fn line(said: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(said).expect("words and orders are plain data");
-    line.push(b'\n');
-    line
 }
 
 #[cfg(test)]

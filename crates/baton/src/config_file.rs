@@ -50,7 +50,7 @@ mod track_rules;
 mod track_section;
 
 /// The largest configuration file, in bytes; ten times what the largest table that is allowed needs.
-const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+pub(crate) const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
 /// A configuration file that is valid for each of its nodes.
 #[derive(Clone, Debug)]

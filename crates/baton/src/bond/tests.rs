@@ -7,6 +7,7 @@ use node::legacy::{Legacy, RoleLegacy};
 use node::name::InterfaceName;
 use node::routers::Transmission;
 use node::status::Away;
+use tokio::io::AsyncWriteExt;
 use vrrp::Sequence;
 
 use super::*;
@@ -70,24 +71,66 @@ fn pair() -> (Bond, UnixStream) {
     (Bond::new(ours), theirs)
 }
 
-fn read(stream: &mut UnixStream) -> String {
+fn read(stream: &mut UnixStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     // Nothing more is there to read, for now.
     let _ = stream.read_to_end(&mut bytes);
-    String::from_utf8(bytes).unwrap()
+    bytes
+}
+
+/// Returns the messages that arrive one octet after the other.
+fn heard<T: Message>(octets: &[u8]) -> Vec<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (mut outlet, inlet) = tokio::io::duplex(1);
+        let mut inlet = Inlet::new(inlet);
+        let send = async {
+            outlet.write_all(octets).await.unwrap();
+            drop(outlet);
+        };
+        let hear = async {
+            let mut heard = Vec::new();
+            while let Some(message) = inlet.next().await.unwrap() {
+                heard.push(message);
+            }
+            heard
+        };
+        tokio::join!(send, hear).1
+    })
 }
 
 #[test]
 fn an_estate_is_the_same_after_it_was_told_word_by_word() {
-    let mut heard = Estate::default();
-    for word in estate().words() {
-        let line = line(&Order::Inherit { word });
-        let Order::Inherit { word } = serde_json::from_slice(&line).unwrap() else {
-            panic!("{}", String::from_utf8_lossy(&line))
-        };
-        heard.take(word);
+    let mut told = Estate::default();
+    let mut octets = Vec::new();
+    estate().words().for_each(|word| frame::append(&mut octets, &Order::Inherit { word }));
+    for order in heard::<Order>(&octets) {
+        let Order::Inherit { word } = order else { panic!("{order:?}") };
+        told.take(word);
     }
-    assert_eq!(heard, estate());
+    assert_eq!(told, estate());
+}
+
+#[test]
+fn a_configuration_crosses_as_it_is() {
+    let word = Word::Configuration { text: "[node.lb1]\n# \"two\"\n".to_owned() };
+    let mut octets = Vec::new();
+    frame::append(&mut octets, &word);
+    assert_eq!(octets, b"#19\n[node.lb1]\n# \"two\"\n");
+    assert_eq!(heard::<Word>(&octets), [word]);
+}
+
+#[test]
+fn the_rest_of_a_message_that_never_comes_is_no_message() {
+    let mut octets = Vec::new();
+    let beat = Word::Beat(Beat::default());
+    let configuration = Word::Configuration { text: "[node.lb1]".to_owned() };
+    frame::append(&mut octets, &beat);
+    frame::append(&mut octets, &configuration);
+    for missing in 1..10 {
+        assert_eq!(heard::<Word>(&octets[..octets.len() - missing]), std::slice::from_ref(&beat));
+    }
+    assert_eq!(heard::<Word>(&octets[..10]), []);
 }
 
 #[test]
@@ -126,10 +169,10 @@ fn a_guard_that_sleeps_costs_its_daemon_one_word_of_each_subject() {
         bond.tell([Word::Beat(Beat::new(Some(at(beat)), None))]);
     }
     assert_eq!(bond.0.lock().unwrap().waiting.len(), 1);
-    let mut heard = read(&mut guard);
+    let mut octets = read(&mut guard);
     bond.tell([Word::Configuration { text: "end".to_owned() }]);
-    heard.push_str(&read(&mut guard));
-    let words: Vec<Word> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    octets.extend(read(&mut guard));
+    let words: Vec<Word> = heard(&octets);
     let [.., beat, end] = words.as_slice() else { panic!("{} words", words.len()) };
     assert_eq!(*beat, Word::Beat(Beat::new(Some(at(99_999)), None)));
     assert_eq!(*end, Word::Configuration { text: "end".to_owned() });

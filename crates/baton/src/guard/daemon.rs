@@ -8,12 +8,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
 
-use crate::bond::{Estate, Order, Word, line};
+use crate::bond::frame::{self, Inlet};
+use crate::bond::{Estate, Order, Word};
 use crate::cli::{LogFormat, Place};
 
 /// This program, also after another version was installed in its place.
@@ -24,9 +24,6 @@ const OURSELVES: &str = "/proc/self/exe";
 /// Source: `mallopt(3)`, `M_TOP_PAD`.
 const ALLOCATION: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.top_pad=2097152");
 
-/// How much of what a daemon tells is read at once: the text of a configuration with ten thousand real servers.
-const WORDS_BYTES: usize = 256 << 10;
-
 /// How long a daemon that was killed may take to be gone.
 const REAPING_TIME: Duration = Duration::from_secs(1);
 
@@ -34,7 +31,7 @@ const REAPING_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
-    words: Lines<BufReader<OwnedReadHalf>>,
+    words: Inlet<OwnedReadHalf>,
     orders: OwnedWriteHalf,
     unsent: Vec<u8>,
 }
@@ -66,14 +63,14 @@ impl Daemon {
         ours.set_nonblocking(true)?;
         let (words, orders) = UnixStream::from_std(ours)?.into_split();
         let mut unsent = Vec::new();
-        estate.words().for_each(|word| unsent.extend(line(&Order::Inherit { word })));
-        unsent.extend(line(&Order::Begin));
-        Ok(Self { child, words: BufReader::with_capacity(WORDS_BYTES, words).lines(), orders, unsent })
+        estate.words().for_each(|word| frame::append(&mut unsent, &Order::Inherit { word }));
+        frame::append(&mut unsent, &Order::Begin);
+        Ok(Self { child, words: Inlet::new(words), orders, unsent })
     }
 
     /// Tells the daemon, as soon as it listens.
     pub fn order(&mut self, order: &Order) {
-        self.unsent.extend(line(order));
+        frame::append(&mut self.unsent, order);
     }
 
     /// Waits for what it tells, or for its end. Cancel safe.
@@ -94,12 +91,12 @@ impl Daemon {
         loop {
             tokio::select! {
                 biased;
-                line = self.words.next_line() => {
-                    // Of a daemon that is killed in the middle of a word the rest is no loss.
-                    if let Ok(word) = serde_json::from_str(&line.ok()??) {
-                        return Some(word);
-                    }
-                }
+                // Of a daemon that is killed in the middle of a word the rest is no loss.
+                word = self.words.next() => match word {
+                    Ok(word) => return word,
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                    Err(_) => return None,
+                },
                 writable = self.orders.writable(), if !self.unsent.is_empty() => {
                     match writable.and_then(|()| self.orders.try_write(&self.unsent)) {
                         Ok(count) => drop(self.unsent.drain(..count)),
