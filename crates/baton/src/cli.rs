@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,8 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config_file::duration;
 
+/// The command of the daemon itself.
+const DAEMON: &str = "daemon";
+
 /// VRRP failover and IPVS load balancing for Linux.
-#[derive(Debug, Parser)]
+#[derive(Debug, PartialEq, Eq, Parser)]
 #[command(name = "baton", version, about, max_term_width = 110)]
 pub struct Cli {
     #[command(flatten)]
@@ -17,8 +22,52 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// Reads this process's command line, or ends it with an explanation.
+    pub fn read() -> Self {
+        // A daemon that was restarted has little time, and a tenth of it went into preparing to read any command.
+        let arguments: Vec<_> = env::args_os().skip(1).collect();
+        read_daemon_arguments(&arguments).unwrap_or_else(Self::parse)
+    }
+}
+
+/// Returns the arguments by which the guard starts its daemon.
+pub fn daemon_arguments(place: &Place, format: LogFormat) -> Vec<OsString> {
+    let Place { config, node, socket } = place;
+    let mut arguments: Vec<OsString> = vec![
+        DAEMON.into(),
+        "--log-format".into(),
+        format.name().into(),
+        "--config".into(),
+        config.into(),
+        "--socket".into(),
+        socket.into(),
+    ];
+    if let Some(node) = node {
+        arguments.extend(["--node".into(), node.into()]);
+    }
+    arguments
+}
+
+/// Reads [`daemon_arguments`], and nothing that is written otherwise.
+fn read_daemon_arguments(arguments: &[OsString]) -> Option<Cli> {
+    let (name, options) = arguments.split_first()?;
+    let mut options = options.chunks_exact(2);
+    let mut option = |expected: &str| match options.next() {
+        Some([option, value]) if option == expected => Some(value),
+        Some(_) | None => None,
+    };
+    let log_format = option("--log-format")?;
+    let (config, socket) = (option("--config")?.into(), option("--socket")?.into());
+    let node = option("--node").map(|node| node.clone().into_string());
+    let log_format = LogFormat::ALL.into_iter().find(|format| log_format == format.name())?;
+    let place = Place { config, node: node.transpose().ok()?, socket };
+    let read = Cli { place, command: Command::Daemon { log_format } };
+    (name == DAEMON && daemon_arguments(&read.place, log_format) == arguments).then_some(read)
+}
+
 /// Which configuration, node and daemon a command is about.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Place {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = "/etc/baton/baton.toml")]
@@ -31,7 +80,7 @@ pub struct Place {
     pub socket: PathBuf,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the daemon, in the foreground.
     Run {
@@ -40,7 +89,7 @@ pub enum Command {
         log_format: LogFormat,
     },
     /// What `run` starts and guards.
-    #[command(hide = true)]
+    #[command(name = DAEMON, hide = true)]
     Daemon {
         /// How events are written to standard output.
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -90,6 +139,18 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// Returns its name on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -99,5 +160,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_daemon_understands_its_guard_as_any_command_is_understood() {
+        for (format, node) in [(LogFormat::Text, None), (LogFormat::Json, Some("lb1"))] {
+            let place = Place {
+                config: "/etc/a b.toml".into(),
+                node: node.map(str::to_owned),
+                socket: "/run/baton.sock".into(),
+            };
+            let arguments = daemon_arguments(&place, format);
+            let read = read_daemon_arguments(&arguments).unwrap();
+            assert_eq!(read, Cli::parse_from([OsString::from("baton")].iter().chain(&arguments)));
+            assert_eq!(read, Cli { place, command: Command::Daemon { log_format: format } });
+        }
+    }
+
+    #[test]
+    fn what_no_guard_writes_is_not_taken_for_its_words() {
+        for line in ["", "run", "daemon", "daemon --help", "daemon --log-format text --config a --socket b c"]
+        {
+            let arguments: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+            assert_eq!(read_daemon_arguments(&arguments), None, "{line}");
+        }
     }
 }

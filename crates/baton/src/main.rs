@@ -32,7 +32,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use host::reconciler;
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -65,7 +64,7 @@ enum CommandError {
 }
 
 fn main() -> ExitCode {
-    let Cli { place, command } = Cli::parse();
+    let Cli { place, command } = Cli::read();
     match execute(&place, command) {
         Ok(code) => code,
         Err(CommandError::Run(RunError::Config(errors))) => complain(&errors),

@@ -7,14 +7,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
 
 use crate::bond::frame::{self, Inlet};
 use crate::bond::{Estate, Order, Word};
-use crate::cli::{LogFormat, Place};
+use crate::cli::{self, LogFormat, Place};
 
 /// This program, also after another version was installed in its place.
 const OURSELVES: &str = "/proc/self/exe";
@@ -49,17 +48,12 @@ impl Daemon {
     /// Starts a daemon that goes on with what the one before it left.
     pub fn start(place: &Place, format: LogFormat, estate: &Estate) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        let format = format.to_possible_value().expect("every format has a name");
         let mut command = Command::new(OURSELVES);
         let (tunables, growth) = ALLOCATION;
         if env::var_os(tunables).is_none() {
             command.env(tunables, growth);
         }
-        command.arg0("baton").args(["daemon", "--log-format", format.get_name()]);
-        command.arg("--config").arg(&place.config).arg("--socket").arg(&place.socket);
-        if let Some(node) = &place.node {
-            command.args(["--node", node]);
-        }
+        command.arg0("baton").args(cli::daemon_arguments(place, format));
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
         ours.set_nonblocking(true)?;
