@@ -56,7 +56,7 @@ impl HealthBook {
     pub fn destinations(&self, site: &Site, node: NodeIndex) -> BTreeMap<SocketAddr, Destination> {
         let Some(service) = &site.service else { return BTreeMap::new() };
         let family = site.routers[0].family;
-        let sorry = sorry_server(family);
+        let (sorry_address, sorry) = sorry_server(family);
         let destination = |weight| Destination { weight, forwarding: sorry.forwarding };
         let fit: BTreeMap<_, _> = (0..service.real_servers)
             .map(ServerIndex)
@@ -68,9 +68,7 @@ impl HealthBook {
             .collect();
         let weight: u32 = fit.values().map(|fit| u32::from(fit.weight.get())).sum();
         match service.sorry {
-            Sorry::Present if weight < service.quorum => {
-                BTreeMap::from([(sorry.address, destination(sorry.weight))])
-            }
+            Sorry::Present if weight < service.quorum => BTreeMap::from([(sorry_address, sorry)]),
             Sorry::Present | Sorry::Missing => fit,
         }
     }

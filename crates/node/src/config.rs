@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virtual_server::health::Check;
-use virtual_server::service::{Forwarding, Persistence, Scheduler, ServiceFlag, ServiceKey, Weight};
+use virtual_server::service::{Destination, Persistence, Scheduler, ServiceFlag, ServiceKey};
 use vrrp::{
     Authentication, Centiseconds, ChecksumStyle, Family, Preemption, Priority, Restraint, Version, Vrid,
 };
@@ -172,22 +172,11 @@ pub struct VirtualServerConfig {
     /// The sum of weights that the fit real servers have to reach for the virtual server to be up.
     pub quorum: u32,
     /// Who serves while the quorum is not reached.
-    pub sorry_server: Option<RealServer>,
-    /// The real servers, by address and port.
-    pub real_servers: BTreeMap<SocketAddr, RealServer>,
+    pub sorry_server: Option<(SocketAddr, Destination)>,
+    /// The real servers, by address and port; their weights are those that they have while they are fit.
+    pub real_servers: BTreeMap<SocketAddr, Destination>,
     /// How the real servers are checked; never checked and always fit when left out.
     pub check: Option<Arc<Check>>,
-}
-
-/// One real server of a virtual server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RealServer {
-    /// Where it serves.
-    pub address: SocketAddr,
-    /// Its share while it is fit.
-    pub weight: Weight,
-    /// How packets reach it.
-    pub forwarding: Forwarding,
 }
 
 /// Where a service's table lives.

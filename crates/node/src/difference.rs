@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virtual_server::health::{Check, CheckKind};
-use virtual_server::service::{Persistence, ServiceFlag, ServiceKey};
+use virtual_server::service::{Destination, Persistence, ServiceFlag, ServiceKey};
 use vrrp::{ChecksumStyle, Preemption};
 
 use crate::config::{
-    AcceptMode, Config, EngineConfig, Follow, Memory, RealServer, Transport, VirtualRouterConfig,
-    VirtualServerConfig,
+    AcceptMode, Config, EngineConfig, Follow, Memory, Transport, VirtualRouterConfig, VirtualServerConfig,
 };
 
 /// Returns a line for each thing that differs, like `virtual_router web: priority 150 -> 120`, by the keys of the
@@ -280,7 +279,7 @@ fn server(subject: &str, old: &VirtualServerConfig, new: &VirtualServerConfig) -
             }),
             changed(subject, "quorum", quorum, &new.quorum, plain),
             changed(subject, "sorry_server", sorry_server, &new.sorry_server, |it| {
-                optional(it.as_ref(), |sorry| format!("{} ({})", sorry.address, sorry.forwarding.name()))
+                optional(it.as_ref(), |(address, sorry)| format!("{address} ({})", sorry.forwarding.name()))
             }),
         ]
         .into_iter()
@@ -288,7 +287,7 @@ fn server(subject: &str, old: &VirtualServerConfig, new: &VirtualServerConfig) -
     );
     for pair in paired(real_servers, &new.real_servers) {
         let subject = format!("{subject}: real server {}", pair.name());
-        pair.tell(&subject, &mut lines, real_server);
+        pair.tell(&subject, &mut lines, |subject, old, new| real_server(subject, *old, *new));
     }
     match (check, &new.check) {
         (Some(old), Some(new)) => lines.extend(changed_check(subject, old, new)),
@@ -320,11 +319,11 @@ fn show_persistence(persistence: Persistence) -> String {
     format!("{}s for /{}", persistence.timeout_seconds, persistence.prefix_length)
 }
 
-fn real_server(subject: &str, old: &RealServer, new: &RealServer) -> Vec<String> {
-    let RealServer { address: _, weight, forwarding } = old;
+fn real_server(subject: &str, old: Destination, new: Destination) -> Vec<String> {
+    let Destination { weight, forwarding } = old;
     let weights = changed(subject, "weight", &weight.get(), &new.weight.get(), plain);
     let forwardings =
-        changed(subject, "forward", forwarding, &new.forwarding, |forwarding| forwarding.name().to_owned());
+        changed(subject, "forward", &forwarding, &new.forwarding, |forwarding| forwarding.name().to_owned());
     weights.into_iter().chain(forwardings).collect()
 }
 

@@ -6,10 +6,10 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use node::config::{Follow, RealServer, VirtualServerConfig};
+use node::config::{Follow, VirtualServerConfig};
 use node::name::{RouterName, ServerName};
 use virtual_server::health::{Check, CheckKind};
-use virtual_server::service::{Forwarding, Protocol, Scheduler, ServiceKey, Weight};
+use virtual_server::service::{Destination, Forwarding, Protocol, Scheduler, ServiceKey, Weight};
 use vrrp::Family;
 
 use super::{Grouping, NodeIndex, RouterIndex, Site, octet, router_name};
@@ -77,7 +77,7 @@ impl Site {
             let server = ServerIndex(index);
             let address = real_server_address(server, family);
             let weight = if index == 0 { self.nodes[node.0].first_weight } else { Weight::DEFAULT };
-            (address, RealServer { address, weight, forwarding: Forwarding::Nat })
+            (address, Destination { weight, forwarding: Forwarding::Nat })
         };
         VirtualServerConfig {
             services: vec![(service_key(SocketAddr::new(address, SERVICE_PORT)), follow)],
@@ -112,9 +112,9 @@ pub fn real_server_address(server: ServerIndex, family: Family) -> SocketAddr {
 }
 
 /// Returns the sorry server.
-pub fn sorry_server(family: Family) -> RealServer {
+pub fn sorry_server(family: Family) -> (SocketAddr, Destination) {
     let address = real_server_address(ServerIndex(78), family);
-    RealServer { address, weight: Weight::DEFAULT, forwarding: Forwarding::Nat }
+    (address, Destination { weight: Weight::DEFAULT, forwarding: Forwarding::Nat })
 }
 
 fn service_key(address: SocketAddr) -> ServiceKey {

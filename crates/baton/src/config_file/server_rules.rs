@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use node::config::{Follow, RealServer, VirtualServerConfig};
+use node::config::{Follow, VirtualServerConfig};
 use node::name::{RouterName, ServerName};
-use virtual_server::service::{Forwarding, Persistence, Protocol, ServiceKey, mark_family};
+use virtual_server::service::{Destination, Forwarding, Persistence, Protocol, ServiceKey, mark_family};
 use vrrp::Family;
 
 use super::document::Document;
@@ -102,13 +102,13 @@ fn report_protocol(section: &ServerSection, problems: &Problems) {
     }
 }
 
-fn real_servers(section: &ServerSection, problems: &Problems) -> BTreeMap<SocketAddr, At<RealServer>> {
-    let mut servers: BTreeMap<SocketAddr, At<RealServer>> = BTreeMap::new();
+fn real_servers(section: &ServerSection, problems: &Problems) -> BTreeMap<SocketAddr, At<Destination>> {
+    let mut servers: BTreeMap<SocketAddr, At<Destination>> = BTreeMap::new();
     for backend in &section.real_servers {
-        let Some(server) = real_server(section, backend, problems) else { continue };
+        let Some((address, server)) = real_server(section, backend, problems) else { continue };
         let at = At { value: server, span: backend.span };
-        if let Some(first) = servers.insert(server.address, at) {
-            let title = format!("Virtual server {} lists {} twice", section.name.value, server.address);
+        if let Some(first) = servers.insert(address, at) {
+            let title = format!("Virtual server {} lists {address} twice", section.name.value);
             problems.report(
                 Problem::at(backend.span, title)
                     .label("listed already")
@@ -122,24 +122,28 @@ fn real_servers(section: &ServerSection, problems: &Problems) -> BTreeMap<Socket
 
 fn sorry_server(
     section: &ServerSection,
-    real_servers: &BTreeMap<SocketAddr, At<RealServer>>,
+    real_servers: &BTreeMap<SocketAddr, At<Destination>>,
     problems: &Problems,
-) -> Option<RealServer> {
+) -> Option<(SocketAddr, Destination)> {
     let backend = section.sorry_server.as_ref()?;
-    let sorry = real_server(section, backend, problems)?;
-    if let Some(real) = real_servers.get(&sorry.address) {
+    let (address, sorry) = real_server(section, backend, problems)?;
+    if let Some(real) = real_servers.get(&address) {
         problems.report(
-            Problem::at(backend.span, format!("The sorry server {} is a real server too", sorry.address))
+            Problem::at(backend.span, format!("The sorry server {address} is a real server too"))
                 .label("would be asked to stand in for itself")
                 .also(real.span, "the real server")
                 .help("choose a server that serves nothing else, or leave `sorry_server` out"),
         );
     }
-    Some(sorry)
+    Some((address, sorry))
 }
 
 /// Returns a real server with its port, and reports what the kernel could not do with it.
-fn real_server(section: &ServerSection, backend: &At<Backend>, problems: &Problems) -> Option<RealServer> {
+fn real_server(
+    section: &ServerSection,
+    backend: &At<Backend>,
+    problems: &Problems,
+) -> Option<(SocketAddr, Destination)> {
     let Backend { address, port, weight, forwarding } = backend.value;
     let forwarding = forwarding.unwrap_or(section.forwarding);
     let listening = addresses(section);
@@ -157,16 +161,17 @@ fn real_server(section: &ServerSection, backend: &At<Backend>, problems: &Proble
         );
         return None;
     };
-    let server = RealServer { address: SocketAddr::new(address, port), weight, forwarding };
-    if let Some(misfit) = listening.iter().find_map(|service| misfit(&server, backend.span, service)) {
+    let address = SocketAddr::new(address, port);
+    let server = At { value: address, span: backend.span };
+    if let Some(misfit) = listening.iter().find_map(|service| misfit(server, forwarding, service)) {
         problems.report(misfit);
     }
-    Some(server)
+    Some((address, Destination { weight, forwarding }))
 }
 
 /// Returns what the forwarding method cannot bridge between a service and a real server.
-fn misfit(server: &RealServer, span: Span, service: &At<SocketAddr>) -> Option<Problem> {
-    let RealServer { address, weight: _, forwarding } = server;
+fn misfit(server: At<SocketAddr>, forwarding: Forwarding, service: &At<SocketAddr>) -> Option<Problem> {
+    let At { value: address, span } = server;
     let method = forwarding.name();
     let (own, wanted) = (Family::of(address.ip()), Family::of(service.value.ip()));
     let (port, service_port) = (address.port(), service.value.port());
@@ -198,20 +203,17 @@ fn misfit(server: &RealServer, span: Span, service: &At<SocketAddr>) -> Option<P
 /// A check connects to the real server's own port.
 fn report_unchecked_ports(
     section: &ServerSection,
-    real_servers: &BTreeMap<SocketAddr, At<RealServer>>,
+    real_servers: &BTreeMap<SocketAddr, At<Destination>>,
     problems: &Problems,
 ) {
     let Some(check) = &section.check else { return };
-    for server in real_servers.values().filter(|server| server.value.address.port() == 0) {
-        let title =
-            format!("The real server {} has no port that could be checked", server.value.address.ip());
+    for (address, server) in real_servers.iter().filter(|(address, _)| address.port() == 0) {
+        let title = format!("The real server {} has no port that could be checked", address.ip());
         problems.report(
-            Problem::at(server.span, title).label("no port").also(check.span, "checked by this").help(
-                format!(
-                    "write the port to connect to: \"{}\"",
-                    SocketAddr::new(server.value.address.ip(), 80)
-                ),
-            ),
+            Problem::at(server.span, title)
+                .label("no port")
+                .also(check.span, "checked by this")
+                .help(format!("write the port to connect to: \"{}\"", SocketAddr::new(address.ip(), 80))),
         );
     }
 }

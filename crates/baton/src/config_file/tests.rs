@@ -189,7 +189,7 @@ fn the_pair_is_read_as_it_is_meant() {
     let server = &lb1.virtual_servers["web"];
     assert_eq!(server.services[0].1, Follow::Routers([RouterName::new("web").unwrap()].into()));
     assert_eq!(server.real_servers.len(), 2);
-    assert_eq!(server.sorry_server.unwrap().address, "10.78.0.99:80".parse().unwrap());
+    assert_eq!(server.sorry_server.unwrap().0, "10.78.0.99:80".parse().unwrap());
     assert_eq!(server.check.as_ref().unwrap().interval, Duration::from_millis(500));
     assert_eq!(lb1.virtual_servers, lb2.virtual_servers);
 }
@@ -401,8 +401,8 @@ fn a_virtual_server_of_several_addresses_follows_the_holder_of_each() {
     assert_eq!(everywhere.flags, [ServiceFlag::OnePacket, ServiceFlag::Scheduler2].into());
     let real_servers: Vec<_> = everywhere
         .real_servers
-        .values()
-        .map(|server| (server.address.to_string(), server.weight.get(), server.forwarding))
+        .iter()
+        .map(|(address, server)| (address.to_string(), server.weight.get(), server.forwarding))
         .collect();
     assert_eq!(
         real_servers,

@@ -189,7 +189,7 @@ impl Outcome {
 fn dying(question: &Question) -> Option<(&str, &Check)> {
     let Question::Web { server, config, .. } = question else { return None };
     let VirtualServerConfig { real_servers, sorry_server, check, .. } = config.as_ref();
-    let addresses = real_servers.keys().chain(sorry_server.iter().map(|sorry| &sorry.address));
+    let addresses = real_servers.keys().chain(sorry_server.iter().map(|(address, _)| address));
     let machines: BTreeSet<IpAddr> = addresses.map(SocketAddr::ip).collect();
     let check = check.as_deref()?;
     (machines.len() > 1).then_some((server.as_str(), check))

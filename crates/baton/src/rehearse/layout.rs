@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use lab::{Cidr, Lab, Machine, Role, Topology};
-use node::config::{Follow, RealServer, VirtualServerConfig};
+use node::config::{Follow, VirtualServerConfig};
 use node::name::{InterfaceName, NodeName, RouterName, ServerName};
 use virtual_server::service::{Forwarding, ServiceKey};
 use vrrp::{Family, Priority};
@@ -293,10 +293,11 @@ fn place_servers(
     let own: BTreeSet<_> = nodes.names().flat_map(|node| nodes.addresses_of(node)).collect();
     let mut servers: BTreeMap<IpAddr, PlacedServer> = BTreeMap::new();
     for (name, config) in &nodes.any().virtual_servers {
-        for real_server in config.real_servers.values().chain(&config.sorry_server) {
-            let address = real_server.address.ip();
+        let sorry_server = config.sorry_server.iter().map(|(address, destination)| (address, destination));
+        for (&real_server, destination) in config.real_servers.iter().chain(sorry_server) {
+            let address = real_server.ip();
             if own.contains(&address) || address.is_loopback() {
-                return Err(LayoutError::Shared { real_server: real_server.address });
+                return Err(LayoutError::Shared { real_server });
             }
             let network = networks.with(address).unwrap_or_else(|| {
                 let subnet = usual_subnet(address);
@@ -314,8 +315,8 @@ fn place_servers(
                 gateway: None,
                 held: BTreeSet::new(),
             });
-            placed.ports.insert(real_server.address.port());
-            placed.serve(nodes, name, config, real_server, networks)?;
+            placed.ports.insert(real_server.port());
+            placed.serve(nodes, (name, config), (real_server, destination.forwarding), networks)?;
         }
     }
     match servers.len() {
@@ -329,15 +330,14 @@ impl PlacedServer {
     fn serve(
         &mut self,
         nodes: &Nodes,
-        name: &ServerName,
-        config: &VirtualServerConfig,
-        real_server: &RealServer,
+        (name, config): (&ServerName, &VirtualServerConfig),
+        (real_server, forwarding): (SocketAddr, Forwarding),
         networks: &Networks,
     ) -> Result<(), LayoutError> {
         for (key, follow) in &config.services {
             let ServiceKey::Address { address: service, .. } = key else { continue };
             let service = service.ip();
-            match real_server.forwarding {
+            match forwarding {
                 Forwarding::Nat => {
                     self.gateway = self.gateway.or_else(|| self.gateway_for(nodes, follow, service));
                 }
@@ -345,14 +345,13 @@ impl PlacedServer {
                     if network_of(nodes, networks, service).is_some_and(|network| network != self.network) {
                         return Err(LayoutError::DirectApart {
                             server: name.clone(),
-                            real_server: real_server.address,
+                            real_server,
                             virtual_address: service,
                         });
                     }
                     self.held.insert(service);
                 }
                 Forwarding::Tunnel => {
-                    let real_server = real_server.address;
                     return Err(LayoutError::Tunnel { server: name.clone(), real_server });
                 }
             }

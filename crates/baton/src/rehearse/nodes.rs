@@ -100,7 +100,7 @@ impl Nodes {
             all.extend(config.peers.values().flatten());
             for server in config.virtual_servers.values() {
                 all.extend(server.real_servers.keys().map(SocketAddr::ip));
-                all.extend(server.sorry_server.iter().map(|sorry| sorry.address.ip()));
+                all.extend(server.sorry_server.iter().map(|(address, _)| address.ip()));
             }
         }
         all

@@ -49,7 +49,7 @@ impl fmt::Display for Playbill<'_> {
         }
         if let Question::Web { config, .. } = &self.target.question {
             let real_servers: Vec<_> = config.real_servers.keys().map(ToString::to_string).collect();
-            let sorry = config.sorry_server.map(|sorry| format!("; sorry server {}", sorry.address));
+            let sorry = config.sorry_server.map(|(address, _)| format!("; sorry server {address}"));
             line("real servers", &(real_servers.join(" ") + &sorry.unwrap_or_default()))?;
         }
         let client = self.layout.client.address();
@@ -76,7 +76,7 @@ impl Columns {
             nodes.names().flat_map(|node| [node.to_string(), format!("{node} stays")]).collect();
         if let Question::Web { config, .. } = &target.question {
             names.extend(config.real_servers.keys().map(ToString::to_string));
-            names.extend(config.sorry_server.map(|sorry| sorry.address.to_string()));
+            names.extend(config.sorry_server.map(|(address, _)| address.to_string()));
         }
         names.insert(HEAD[1].to_owned());
         let successor = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();

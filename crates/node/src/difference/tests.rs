@@ -12,9 +12,9 @@ fn address(address: &str, interface: &str) -> InterfaceAddress {
     InterfaceAddress::new(InterfaceName::new(interface).unwrap(), address.parse().unwrap(), 24)
 }
 
-fn real_server(address: &str) -> (std::net::SocketAddr, RealServer) {
-    let address = address.parse().unwrap();
-    (address, RealServer { address, weight: Weight::DEFAULT, forwarding: Forwarding::Nat })
+fn real_server(address: &str) -> (std::net::SocketAddr, Destination) {
+    let destination = Destination { weight: Weight::DEFAULT, forwarding: Forwarding::Nat };
+    (address.parse().unwrap(), destination)
 }
 
 fn config() -> Config {

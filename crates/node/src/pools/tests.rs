@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 use virtual_server::health::CheckKind;
-use virtual_server::service::{Forwarding, Protocol, Scheduler, Weight};
+use virtual_server::service::{Destination, Forwarding, Protocol, Scheduler, Weight};
 
 use super::*;
-use crate::config::{EngineConfig, Follow, RealServer};
+use crate::config::{EngineConfig, Follow};
 use crate::name::NodeName;
 use crate::status::{RealServerState, ServerState};
 
@@ -26,8 +26,8 @@ fn key(port: u16) -> ServiceKey {
     ServiceKey::Address { protocol: Protocol::Tcp, address: SocketAddr::from(([10, 77, 0, 50], port)) }
 }
 
-fn at_weight(number: u16, weight: u16) -> RealServer {
-    RealServer { address: real_server(number), weight: Weight::new(weight), forwarding: Forwarding::Nat }
+fn at_weight(number: u16, weight: u16) -> (SocketAddr, Destination) {
+    (real_server(number), Destination { weight: Weight::new(weight), forwarding: Forwarding::Nat })
 }
 
 fn check(interval: u64) -> Arc<Check> {
@@ -48,7 +48,7 @@ fn virtual_server(port: u16, numbers: impl IntoIterator<Item = u16>) -> VirtualS
         persistence: None,
         quorum: 1,
         sorry_server: None,
-        real_servers: numbers.into_iter().map(|n| (real_server(n), at_weight(n, 1))).collect(),
+        real_servers: numbers.into_iter().map(|n| at_weight(n, 1)).collect(),
         check: Some(check(2)),
     }
 }
@@ -232,7 +232,7 @@ fn a_reload_keeps_the_verdict_and_the_probe_under_way_of_what_stays() {
     assert!(!answer(&mut pools, probes[&real_server(1)], Outcome::Good, after(1)).is_empty());
 
     let mut wanted = virtual_server(80, [1, 2, 3]);
-    wanted.real_servers.insert(real_server(1), at_weight(1, 5));
+    wanted.real_servers.extend([at_weight(1, 5)]);
     let weight_changed = Report::WeightChanged {
         server: server("web"),
         real_server: real_server(1),
@@ -350,7 +350,7 @@ fn any_config() -> impl Strategy<Value = Arc<Config>> {
             let wanted = VirtualServerConfig {
                 quorum,
                 sorry_server: with_sorry.then(|| at_weight(99, 1)),
-                real_servers: weights.into_iter().map(|(n, w)| (real_server(n), at_weight(n, w))).collect(),
+                real_servers: weights.into_iter().map(|(n, w)| at_weight(n, w)).collect(),
                 check: interval.map(check),
                 ..virtual_server(port + apart, [])
             };
@@ -381,7 +381,7 @@ fn expected_tables(config: &Config, status: &PoolsStatus) -> BTreeMap<ServiceKey
             real_server.state == RealServerState::Up
         };
         let destinations = match wanted.sorry_server {
-            Some(sorry_server) if status.state == ServerState::Down => BTreeSet::from([sorry_server.address]),
+            Some((sorry_server, _)) if status.state == ServerState::Down => BTreeSet::from([sorry_server]),
             Some(_) | None => status.real_servers.iter().filter(up).map(|(&address, _)| address).collect(),
         };
         (wanted.services[0].0, destinations)

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use monotonic::Instant;
 use virtual_server::health::{Health, Outcome, Roster, Verdict};
 use virtual_server::pool::{Condition, Member, Pool, PoolChange, PoolSettings, Quorum};
-use virtual_server::service::{Destination, ServiceKey};
+use virtual_server::service::ServiceKey;
 use virtual_server::table::{ServiceSettings, Table};
 
 use super::FollowingService;
-use crate::config::{RealServer, VirtualServerConfig};
+use crate::config::VirtualServerConfig;
 use crate::name::ServerName;
 use crate::report::Report;
 use crate::status::{RealServerState, RealServerStatus, ServerState, ServerStatus};
@@ -149,12 +149,8 @@ fn real_server_status(member: &Member) -> RealServerStatus {
 fn pool_settings(config: &VirtualServerConfig) -> PoolSettings {
     PoolSettings {
         quorum: config.quorum,
-        sorry_server: config.sorry_server.map(|server| (server.address, destination(server))),
-        real_servers: config
-            .real_servers
-            .iter()
-            .map(|(&address, &server)| (address, destination(server)))
-            .collect(),
+        sorry_server: config.sorry_server,
+        real_servers: config.real_servers.clone(),
         check: config.check.clone(),
     }
 }
@@ -165,8 +161,4 @@ fn service_settings(config: &VirtualServerConfig) -> ServiceSettings {
         flags: config.flags.clone(),
         persistence: config.persistence,
     }
-}
-
-fn destination(RealServer { address: _, weight, forwarding }: RealServer) -> Destination {
-    Destination { weight, forwarding }
 }
