@@ -205,7 +205,10 @@ impl Outbox {
                 }
             }
             let Some((_, word)) = self.waiting.pop_first() else { return };
-            self.begun = Frame::new(&word);
+            self.begun = match word {
+                Word::Configuration { text } => Frame::of_text(text),
+                word @ (Word::Beat(_) | Word::Router { .. } | Word::RealServer { .. }) => Frame::new(&word),
+            };
         }
     }
 }

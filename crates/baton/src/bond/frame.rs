@@ -7,8 +7,8 @@
 //!   # nothing yet
 //! ```
 //!
-//! A text may have megabytes. As it is it is copied once on its way, where a string of JSON would be written, read and
-//! unwritten, and the daemon begins with telling it.
+//! A text may have megabytes, and the daemon begins with telling it: as it is it goes from one's memory to the other's, where a
+//! string of JSON would be written, read and unwritten.
 
 use std::io;
 
@@ -33,21 +33,31 @@ pub trait Message: Serialize + DeserializeOwned {
 /// A message as the octets that cross, and how many of them have.
 #[derive(Debug, Default)]
 pub struct Frame {
-    octets: Vec<u8>,
+    line: Vec<u8>,
+    /// The text that follows the line, if one does.
+    text: String,
     sent: usize,
 }
 
 impl Frame {
     /// Returns the frame of a message, nothing of it sent.
     pub fn new(message: &impl Message) -> Self {
-        let mut octets = Vec::new();
-        append(&mut octets, message);
-        Self { octets, sent: 0 }
+        let mut line = Vec::new();
+        append(&mut line, message);
+        Self { line, text: String::new(), sent: 0 }
+    }
+
+    /// Returns the frame of the text of a configuration, which is not copied.
+    pub fn of_text(text: String) -> Self {
+        Self { line: text_line(&text).into(), text, sent: 0 }
     }
 
     /// Returns what is to be sent.
     pub fn rest(&self) -> &[u8] {
-        &self.octets[self.sent..]
+        match self.sent.checked_sub(self.line.len()) {
+            None => &self.line[self.sent..],
+            Some(sent) => &self.text.as_bytes()[sent..],
+        }
     }
 
     /// Notes that so much more was sent.
@@ -59,15 +69,16 @@ impl Frame {
 /// Adds the frame of a message to others.
 pub fn append(octets: &mut Vec<u8>, message: &impl Message) {
     if let Some(text) = message.text() {
-        octets.reserve_exact(text.len() + "#18446744073709551615\n".len());
-        octets.push(TEXT_MARK);
-        octets.extend_from_slice(text.len().to_string().as_bytes());
-        octets.push(b'\n');
+        octets.extend_from_slice(text_line(text).as_bytes());
         octets.extend_from_slice(text.as_bytes());
         return;
     }
     serde_json::to_writer(&mut *octets, message).expect("words and orders are plain data");
     octets.push(b'\n');
+}
+
+fn text_line(text: &str) -> String {
+    format!("{}{}\n", char::from(TEXT_MARK), text.len())
 }
 
 /// Where messages arrive.
