@@ -18,12 +18,12 @@ use crate::cli::{self, LogFormat, Place};
 /// This program, also after another version was installed in its place.
 const OURSELVES: &str = "/proc/self/exe";
 
-/// Has the C library give each thread two mebibytes of addresses to grow into, so that building up ten thousand real servers
+/// Has the C library give each thread four mebibytes of addresses to grow into, so that building up ten thousand real servers
 /// does not ask the kernel for each page; pages that nobody writes to take no memory. What a configuration of that size
 /// takes while it is read comes from there too, to be used again instead of being fetched page by page with each reload.
 /// An operator's own choice stands. Source: `mallopt(3)`, `M_TOP_PAD` and `M_MMAP_THRESHOLD`.
 const ALLOCATION: (&str, &str) =
-    ("GLIBC_TUNABLES", "glibc.malloc.top_pad=2097152:glibc.malloc.mmap_threshold=4194304");
+    ("GLIBC_TUNABLES", "glibc.malloc.top_pad=4194304:glibc.malloc.mmap_threshold=4194304");
 
 /// How long a daemon that was killed may take to be gone.
 const REAPING_TIME: Duration = Duration::from_secs(1);
