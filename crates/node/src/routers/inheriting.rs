@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use monotonic::Instant;
+use vrrp::VirtualRouter;
 
 use super::member::Member;
 use super::{Routers, RoutersOutput, Timer};
@@ -64,17 +65,23 @@ impl Routers {
 
     /// Returns when others may claim a role of this node, unless it advertises again before; nothing while it has none.
     pub fn silence_limit(&self) -> Option<Instant> {
-        self.members.values().filter_map(|member| member.machine()?.silence_limit()).min()
+        self.with_a_role().filter_map(VirtualRouter::silence_limit).min()
     }
 
     /// Returns by when this node has to have advertised again: just before others may claim a role, with a quarter of an
     /// interval left to give it up in an orderly way.
     pub fn speak_by(&self) -> Option<Instant> {
-        let limit = |machine: &vrrp::VirtualRouter| {
+        let limit = |machine: &VirtualRouter| {
             let limit = machine.silence_limit()?.since_start();
             Some(Instant::from_start(limit.saturating_sub(machine.parameters().interval.duration() / 4)))
         };
-        self.members.values().filter_map(|member| limit(member.machine()?)).min()
+        self.with_a_role().filter_map(limit).min()
+    }
+
+    /// Those that may have a role; a node that holds nothing, which looks with every burst that it hears, has none.
+    fn with_a_role(&self) -> impl Iterator<Item = &VirtualRouter> {
+        let members = (!self.roles.held.is_empty()).then(|| self.members.values());
+        members.into_iter().flatten().filter_map(Member::machine)
     }
 
     /// Lets a virtual router take up the role that was left to it; tells whether it did.
