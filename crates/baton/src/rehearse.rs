@@ -12,8 +12,9 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use lab::kernel::{Guest, TestKernel, has_ipvs};
+use lab::kernel::{Guest, Needs, TestKernel, has_ipvs};
 use lab::packages;
+use node::config::AcceptMode;
 use node::name::NodeName;
 use vrrp::Vrid;
 
@@ -148,9 +149,14 @@ pub fn rehearse(path: &Path) -> Result<(), RehearseError> {
     packages::require(PACKAGES)?;
     match (nodes.any().virtual_servers.is_empty() || has_ipvs(), TestKernel::running()) {
         (true, _) => perform(path, &nodes, &target, &layout),
-        (false, None) => rehearse_in(TestKernel::quickest()?, path),
+        (false, None) => rehearse_in(TestKernel::quickest(needs(&nodes))?, path),
         (false, Some(kernel)) => Err(RehearseError::NoIpvs(kernel)),
     }
+}
+
+fn needs(nodes: &Nodes) -> Needs {
+    let mut routers = nodes.configs().flat_map(|config| config.virtual_routers.values());
+    if routers.any(|router| router.accept == AcceptMode::Off) { Needs::IpvsAndFilters } else { Needs::Ipvs }
 }
 
 /// The kernel that everything runs on, for the reader.

@@ -11,7 +11,7 @@ mod user_mode_linux;
 use std::path::Path;
 use std::process::Command;
 
-pub use guest::{Guest, TestKernel};
+pub use guest::{Guest, Needs, TestKernel};
 
 use crate::command;
 

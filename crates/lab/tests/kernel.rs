@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lab::Error;
-use lab::kernel::{Guest, TestKernel};
+use lab::kernel::{Guest, Needs, TestKernel};
 
 /// Far more than a boot takes, even of QEMU on a busy machine.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -37,7 +37,7 @@ fn balances_and_passes_its_status_on(kernel: TestKernel, name: &str) {
 
 #[test]
 fn the_quickest_kernel_has_ipvs_and_passes_the_status_on() {
-    balances_and_passes_its_status_on(TestKernel::quickest().unwrap(), "quickest");
+    balances_and_passes_its_status_on(TestKernel::quickest(Needs::Ipvs).unwrap(), "quickest");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn user_mode_linux_is_refused_where_it_would_panic() {
     let results = folder("refused");
     let outcome =
         Guest::new(TestKernel::UserModeLinux, &results).limit(LIMIT).run(Path::new("/bin/true"), &[]);
-    match TestKernel::quickest().unwrap() {
+    match TestKernel::quickest(Needs::Ipvs).unwrap() {
         TestKernel::UserModeLinux => assert_eq!(outcome.unwrap(), 0),
         TestKernel::Qemu => assert!(matches!(outcome, Err(Error::Processor { .. })), "{outcome:?}"),
     }
@@ -61,7 +61,8 @@ fn a_program_that_does_not_end_is_ended_with_its_kernel() {
     let results = folder("endless");
     let started = results.join("started");
     let _ = fs::remove_file(&started);
-    let guest = Guest::new(TestKernel::quickest().unwrap(), &results).limit(Duration::from_secs(40));
+    let guest =
+        Guest::new(TestKernel::quickest(Needs::Ipvs).unwrap(), &results).limit(Duration::from_secs(40));
     let script = "echo yes >\"$1\"; sleep 1000";
     let error =
         guest.run(Path::new("/bin/sh"), &["-c", script, "sh", started.to_str().unwrap()]).unwrap_err();

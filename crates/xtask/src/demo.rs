@@ -1,6 +1,6 @@
 //! The main job, seen at work.
 
-use lab::kernel::{TestKernel, has_ipvs};
+use lab::kernel::{Needs, TestKernel, has_ipvs};
 use lab::packages;
 
 use crate::step::{self, TaskError, cargo};
@@ -9,7 +9,7 @@ use crate::step::{self, TaskError, cargo};
 pub(crate) fn run() -> Result<(), TaskError> {
     packages::require(packages::LAB)?;
     if !has_ipvs() {
-        packages::require(TestKernel::quickest()?.packages())?;
+        packages::require(TestKernel::quickest(Needs::Ipvs)?.packages())?;
     }
     step::run(&mut cargo([
         "run",

@@ -39,7 +39,7 @@ pub(crate) fn run(skip: &[String]) -> Result<(), TaskError> {
         return Err(TaskError::UnknownStep { name: name.clone(), steps: names.join(", ") });
     }
     // The lab's own tests boot both test kernels, whether or not the running one has IPVS.
-    let kernels = [TestKernel::UserModeLinux, TestKernel::Qemu].map(TestKernel::packages).concat();
+    let kernels = TestKernel::ALL.map(TestKernel::packages).concat();
     packages::require(&[packages::LAB, PEERS, &kernels].concat())?;
     let mut failed = Vec::new();
     let (chosen, skipped): (Vec<_>, Vec<_>) =

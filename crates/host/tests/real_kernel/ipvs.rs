@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::kernel::{Kernel, virtual_address};
 use host::reconciler::KernelEvent;
 use lab::Namespace;
-use lab::kernel::{Guest, TestKernel, has_ipvs};
+use lab::kernel::{Guest, Needs, TestKernel, has_ipvs};
 use node::plan::{Change, ServiceChange};
 use node::reconciliation::{Agreement, IpvsAvailability};
 use virtual_server::service::{
@@ -31,7 +31,7 @@ fn where_there_is_ipvs(name: &str, test: impl FnOnce(&Namespace)) {
 fn in_a_guest(name: &str) {
     assert_eq!(TestKernel::running(), None, "the guest has no IPVS");
     let results = std::env::temp_dir().join(format!("baton-host-{}-{name}", std::process::id()));
-    let guest = Guest::new(TestKernel::quickest().unwrap(), &results);
+    let guest = Guest::new(TestKernel::quickest(Needs::Ipvs).unwrap(), &results);
     let status =
         guest.run(&std::env::current_exe().unwrap(), &["--exact", &format!("ipvs::{name}"), "--nocapture"]);
     let _ = std::fs::remove_dir_all(&results);

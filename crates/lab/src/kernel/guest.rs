@@ -34,7 +34,7 @@ const END_OF_TRANSMISSION: u8 = 0x04;
 pub enum TestKernel {
     /// Debian's `user-mode-linux`: boots in two seconds, one processor, system calls of 75 µs: for behaviour.
     ///
-    /// That of Debian 12 cannot run on a processor with AMX.
+    /// That of Debian 12 cannot run on a processor with AMX, and has no family `inet` of `nf_tables`.
     UserModeLinux,
     /// Debian's stock kernel in QEMU without virtualisation: everything eight times slower, evenly: for ratios.
     ///
@@ -42,8 +42,18 @@ pub enum TestKernel {
     Qemu,
 }
 
+/// What a program needs of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// IPVS.
+    Ipvs,
+    /// IPVS, and filters of `nf_tables` for both families (`CONFIG_NF_TABLES_INET`).
+    IpvsAndFilters,
+}
+
 impl TestKernel {
-    const ALL: [Self; 2] = [Self::UserModeLinux, Self::Qemu];
+    /// Every kernel, the quickest first.
+    pub const ALL: [Self; 2] = [Self::UserModeLinux, Self::Qemu];
 
     /// The one that this program runs on; none where it was not started in a [`Guest`].
     pub fn running() -> Option<Self> {
@@ -51,13 +61,16 @@ impl TestKernel {
         Self::ALL.into_iter().find(|kernel| kernel.to_string() == name)
     }
 
-    /// The quickest one that can run on this machine's processor.
+    /// The quickest one that has this and can run on this machine's processor.
     ///
     /// # Errors
     /// When `/proc/cpuinfo` cannot be read.
-    pub fn quickest() -> Result<Self> {
+    pub fn quickest(needs: Needs) -> Result<Self> {
         let outgrown = user_mode_linux::outgrowing_feature()?;
-        Ok(if outgrown.is_some() { Self::Qemu } else { Self::UserModeLinux })
+        Ok(match needs {
+            Needs::Ipvs if outgrown.is_none() => Self::UserModeLinux,
+            Needs::Ipvs | Needs::IpvsAndFilters => Self::Qemu,
+        })
     }
 
     /// The Debian packages that it needs.
