@@ -21,7 +21,7 @@ pub(crate) fn run(minutes: u32) -> Result<(), TaskError> {
     let mut seeds = SEEDS;
     while seeds == SEEDS || begin.elapsed() < limit {
         println!("\n=== {seeds} seeds, after {} s", begin.elapsed().as_secs());
-        let simulation = ["test", "--quiet", "--release", "--package", "simulator"];
+        let simulation = ["test", "--quiet", "--profile", "simulation", "--package", "simulator"];
         step::run(cargo(simulation).env("BATON_SIM_RUNS", seeds.to_string()))?;
         step::run(cargo(["test", "--quiet", "--package", "netns-tests"]).env("BATON", &binary))?;
         fuzz::run(FUZZING)?;

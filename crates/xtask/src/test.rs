@@ -99,7 +99,15 @@ fn unit() -> Result<(), TaskError> {
 }
 
 fn simulation() -> Result<(), TaskError> {
-    step::run(&mut cargo(["test", "--quiet", "--release", "--package", "simulator", "--no-fail-fast"]))
+    step::run(&mut cargo([
+        "test",
+        "--quiet",
+        "--profile",
+        "simulation",
+        "--package",
+        "simulator",
+        "--no-fail-fast",
+    ]))
 }
 
 /// What comes from the wire, for as long as a change can wait.
