@@ -10,6 +10,15 @@ use crate::{Cidr, Error, Namespace, Port, Result};
 #[derive(Clone, Debug, Default)]
 pub struct Topology {
     machines: Vec<Machine>,
+    cables: Vec<[End; 2]>,
+}
+
+/// One end of a cable that leads from machine to machine, without a switch.
+#[derive(Clone, Debug)]
+struct End {
+    machine: String,
+    interface: String,
+    addresses: Vec<Cidr>,
 }
 
 /// One machine to be built.
@@ -94,6 +103,26 @@ impl Topology {
         topology
     }
 
+    /// Two load balancers, `lb1` and `lb2`, and nothing between their `eth0` but a cable; addresses as in
+    /// [`Topology::standard`].
+    ///
+    /// The kernel does a switch's work in the name of whoever sends. Where it is to be seen what a node itself needs there
+    /// must be none.
+    pub fn cabled_pair() -> Self {
+        let names = ["lb1", "lb2"];
+        let mut topology = Self::new();
+        for name in names {
+            topology = topology.machine(Machine::new(name, Role::Router));
+        }
+        let end = |number: u8| End {
+            machine: names[usize::from(number)].to_owned(),
+            interface: "eth0".to_owned(),
+            addresses: front(11 + number).to_vec(),
+        };
+        topology.cables.push([end(0), end(1)]);
+        topology
+    }
+
     /// Adds a machine.
     #[must_use]
     pub fn machine(mut self, machine: Machine) -> Self {
@@ -144,10 +173,17 @@ impl Topology {
                 through.ok_or_else(unreachable)?.routes.push((destination, gateway));
             }
         }
+        for [one, other] in &self.cables {
+            let place = |end: &End| format!("{} netns {}", end.interface, machines[&end.machine].name());
+            writeln!(wiring, "link add {} type veth peer name {}", place(one), place(other)).expect(WRITES);
+        }
         switch.batch(&wiring)?;
         let lab = Lab { machines, switch, networks, wires };
         for wire in &lab.wires {
             lab.namespace(&wire.machine).batch(&wire.configure())?;
+        }
+        for End { machine, interface, addresses } in self.cables.iter().flatten() {
+            lab.namespace(machine).batch(&usable(interface, addresses))?;
         }
         Ok(lab)
     }
@@ -250,10 +286,7 @@ impl Wire {
     /// The `ip` commands for the machine that make its end usable.
     pub(crate) fn configure(&self) -> String {
         let interface = &self.interface;
-        let mut lines = format!("link set {interface} up\n");
-        for address in &self.addresses {
-            writeln!(lines, "address add {address} dev {interface}").expect(WRITES);
-        }
+        let mut lines = usable(interface, &self.addresses);
         for (destination, gateway) in &self.routes {
             writeln!(lines, "route add {destination} via {gateway} dev {interface}").expect(WRITES);
         }
@@ -302,6 +335,15 @@ impl Machine {
         }
         Ok(namespace)
     }
+}
+
+/// The `ip` commands for a machine that bring an interface up and give it its addresses.
+fn usable(interface: &str, addresses: &[Cidr]) -> String {
+    let mut lines = format!("link set {interface} up\n");
+    for address in addresses {
+        writeln!(lines, "address add {address} dev {interface}").expect(WRITES);
+    }
+    lines
 }
 
 const WRITES: &str = "a string takes what is written to it";
@@ -360,6 +402,15 @@ mod tests {
         }
         for to in ["10.78.0.21", "10.78.0.22", "10.78.0.99", "fd78::21", "fd78::22", "fd78::99"] {
             assert!(reaches(&lab, "lb2", to), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_cabled_pair_needs_no_switch() {
+        let lab = Topology::cabled_pair().build().unwrap();
+        assert_eq!(lab.networks().count(), 0);
+        for to in ["10.77.0.12", "fd77::12"] {
+            assert!(reaches(&lab, "lb1", to), "{to}");
         }
     }
 

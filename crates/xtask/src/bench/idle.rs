@@ -67,7 +67,7 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
 }
 
 fn watch(programs: &Programs, contender: Contender) -> Result<Needs, BenchError> {
-    let lab = Topology::standard(2, 0).build()?;
+    let lab = Topology::cabled_pair().build()?;
     let (folder, duty) = (Folder::new()?, Duty::Routers(ROUTERS));
     let start = |node: Node| {
         let configuration = Programs::configure(contender, duty, node, folder.path())?;
