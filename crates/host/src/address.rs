@@ -103,20 +103,22 @@ pub(crate) async fn take(
     }
 }
 
-/// Has the kernel keep one of Baton's own addresses for another lease; one that is gone stays so.
+/// Has the kernel keep Baton's own addresses for another lease; one that is gone stays so.
 pub(crate) async fn renew(
     netlink: &mut RouteNetlink,
     record: &Record,
-    own: &InterfaceAddress,
+    own: &[InterfaceAddress],
     lease: Lease,
-) -> Result<(), AddressError> {
-    let Some((index, interface)) = netlink.interfaces().find(&own.interface) else { return Ok(()) };
-    // To an address of somebody else's this would give a lease and our tag.
-    if interface.own(own, record).is_none() {
-        return Ok(());
-    }
-    let renewed = RouteNetlinkMessage::NewAddress(lent(message(index, own), lease));
-    netlink.change(renewed, NLM_F_REPLACE).await.map_err(|error| AddressError::new(own, error))
+) {
+    let renewals = own.iter().filter_map(|own| {
+        let (index, interface) = netlink.interfaces().find(&own.interface)?;
+        // To an address of somebody else's this would give a lease and our tag.
+        interface.own(own, record)?;
+        Some(RouteNetlinkMessage::NewAddress(lent(message(index, own), lease)))
+    });
+    let renewals = renewals.collect();
+    // What fails now is tried again long before the lease ends.
+    let _ = netlink.change_each(renewals, NLM_F_REPLACE).await;
 }
 
 /// Takes one of Baton's own addresses from its interface; that it is gone already is as good.

@@ -95,6 +95,9 @@ enum Completeness {
     Lacking,
 }
 
+/// What comes back.
+type AnswerStream = BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
+
 /// What came back.
 struct Answers {
     messages: Vec<RouteNetlinkMessage>,
@@ -304,6 +307,33 @@ impl RouteNetlink {
         self.request(message, flags | NLM_F_ACK).await.map(drop)
     }
 
+    /// Has changes made that do not depend on each other, all asked for before the first answer is waited for; one that is
+    /// refused is left out. All that they brought about has been taken in then.
+    ///
+    /// # Errors
+    /// When no answer comes; nobody waits for the others then.
+    pub(crate) async fn change_each(
+        &mut self,
+        messages: Vec<RouteNetlinkMessage>,
+        flags: u16,
+    ) -> Result<(), RequestError> {
+        let asked: Result<Vec<_>, _> =
+            messages.into_iter().map(|message| self.put(message, flags | NLM_F_ACK)).collect();
+        let mut held_back = Vec::new();
+        let mut outcome = Ok(());
+        for answers in asked? {
+            match self.receive_answers(answers, &mut held_back).await {
+                Ok(_) | Err(RequestError::Refused(_)) => {}
+                Err(error @ (RequestError::NoAnswer | RequestError::Closed)) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        self.take_in_late(held_back);
+        outcome
+    }
+
     /// Asks, and returns what is answered, which has been taken in too.
     pub(crate) async fn request(
         &mut self,
@@ -313,29 +343,35 @@ impl RouteNetlink {
         self.ask(message, flags).await.map(|answers| answers.messages)
     }
 
-    /// What the kernel tells of others' changes meanwhile is taken in after the answers, as some of these may be older.
     async fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Answers, RequestError> {
         let mut held_back = Vec::new();
-        let answers = self.receive_answers(message, flags, &mut held_back).await;
-        if let Err(RequestError::NoAnswer) = answers {
-            self.completeness = Completeness::Lacking;
-        }
+        let answers = self.put(message, flags)?;
+        let answered = self.receive_answers(answers, &mut held_back).await;
+        self.take_in_late(held_back);
+        answered
+    }
+
+    /// Puts a question to the kernel; nothing is sent before its answers, or others', are waited for.
+    fn put(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<AnswerStream, RequestError> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | flags;
+        let answers = self.handle.request(request).map_err(|_| RequestError::Closed)?;
+        Ok(answers.boxed())
+    }
+
+    /// What the kernel tells of others' changes meanwhile is taken in after the answers, as some of these may be older.
+    fn take_in_late(&mut self, held_back: Vec<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>) {
         for (message, sender) in held_back {
             self.take_in(message, sender);
         }
         self.drain();
-        answers
     }
 
     async fn receive_answers(
         &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
+        mut answers: AnswerStream,
         held_back: &mut Vec<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
     ) -> Result<Answers, RequestError> {
-        let mut request = NetlinkMessage::from(message);
-        request.header.flags = NLM_F_REQUEST | flags;
-        let mut answers = self.handle.request(request).map_err(|_| RequestError::Closed)?;
         let mut answered = Answers { messages: Vec::new(), dump: Dump::Whole };
         let mut limit = ANSWER_LIMIT;
         let mut until = Instant::now() + limit;
@@ -345,7 +381,10 @@ impl RouteNetlink {
                 answer = timeout_at(until, answers.next()) => match answer {
                     Ok(Some(answer)) => answer,
                     Ok(None) => return Ok(answered),
-                    Err(_) => return Err(RequestError::NoAnswer),
+                    Err(_) => {
+                        self.completeness = Completeness::Lacking;
+                        return Err(RequestError::NoAnswer);
+                    }
                 },
                 Some(told) = self.notifications.next() => {
                     if let NetlinkPayload::Overrun(_) = told.0.payload {
