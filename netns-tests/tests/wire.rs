@@ -2,7 +2,7 @@
 
 use lab::wait_until;
 use netns_tests::frames::{self, Checksum};
-use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, WEB_V6, pair};
+use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, pair};
 
 /// What `tshark` calls a checksum that is right, and one that is wrong.
 const GOOD: &str = "1";
@@ -140,4 +140,28 @@ fn multicast_comes_from_the_address_that_is_configured() {
     let mut sources = frames::decode(&wire, Checksum::MessageOnly, "vrrp", &["ip.src"]);
     sources.dedup();
     assert_eq!(sources, [["10.77.0.13"]]);
+}
+
+#[test]
+fn an_advertisement_that_only_ip_can_divide_arrives_whole() {
+    let many: Vec<_> = (1..=85).map(|number| format!("\"fd77::50:{number:x}/64\"")).collect();
+    let config = WEB_V6.replace("\"fd77::50/64\"", &format!("\"fd77::50/64\", {}", many.join(", ")));
+    let mut pair = Pair::idle(&pair(&[&config]));
+    for node in ["lb1", "lb2"] {
+        let narrow = pair.machine(node).run(&["ip", "link", "set", "eth0", "mtu", "1400"]);
+        narrow.unwrap_or_else(|error| panic!("{error}"));
+    }
+    pair.elect(VIRTUAL_V6);
+    pair.wait_to_hear("lb2", 5);
+    assert_eq!(pair.holders("fd77::50:55"), ["lb1"]);
+}
+
+#[test]
+fn a_firewall_that_lets_nothing_out_makes_no_second_active() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let firewall = "add table inet closed; \
+                    add chain inet closed output { type filter hook output priority 0; policy drop; }";
+    pair.machine("lb1").run(&["nft", firewall]).unwrap_or_else(|error| panic!("{error}"));
+    pair.wait_to_hear("lb2", 10);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
 }

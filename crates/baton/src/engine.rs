@@ -11,7 +11,7 @@ use std::time::Duration;
 use host::clock::{Alarm, now, wall_clock};
 use host::gateway;
 use host::neighbour_socket::Sign;
-use host::packet_socket::{AnnouncementSocket, Frame};
+use host::packet_socket::{Frame, FrameSocket};
 use host::reconciler::KernelEvent;
 use host::scheduling::Granted;
 use monotonic::Instant;
@@ -80,7 +80,7 @@ pub enum EngineCommand {
 pub struct Engine {
     routers: Routers,
     sockets: Sockets,
-    announcer: AnnouncementSocket,
+    frame_socket: FrameSocket,
     alarm: Alarm,
     kernel: mpsc::Receiver<KernelEvent>,
     commands: mpsc::Receiver<EngineCommand>,
@@ -92,7 +92,7 @@ pub struct Engine {
     /// When the status is published next, if anything happens by then; at once after what an operator wants to see.
     publish_at: Instant,
     wall_clock: WallClock,
-    transmissions: Vec<Transmission>,
+    transmissions: Vec<Arc<Transmission>>,
     announcements: Vec<Announcement>,
     course: Course,
     pulse: Pulse,
@@ -158,7 +158,7 @@ impl Engine {
     pub fn new(
         config: Arc<Config>,
         legacy: &Legacy,
-        announcer: AnnouncementSocket,
+        frame_socket: FrameSocket,
         connections: Connections,
     ) -> io::Result<Self> {
         let Connections { kernel, commands, desire, journal, status, bond, hooks } = connections;
@@ -171,7 +171,7 @@ impl Engine {
             asked: Asked::new(),
             routers,
             sockets: Sockets::default(),
-            announcer,
+            frame_socket,
             alarm: Alarm::new()?,
             kernel,
             commands,
@@ -365,7 +365,7 @@ impl Engine {
     }
 
     fn send(&mut self) {
-        self.sockets.send(&self.transmissions, &self.announcer, &self.journal);
+        self.sockets.send(&self.transmissions, &self.frame_socket, &self.journal);
         self.transmissions.clear();
     }
 
@@ -379,7 +379,7 @@ impl Engine {
         let frames: Vec<_> =
             targets.iter().filter_map(|target| solicitation::frame(*target, *source, *mac)).collect();
         let frames: Vec<_> = frames.iter().map(|octets| Frame { interface_index: *link, octets }).collect();
-        if let Some(failure) = self.announcer.send_batch(&frames).first() {
+        if let Some(failure) = self.frame_socket.send_batch(&frames).first() {
             self.sockets.tell_failure(interface, failure.error.to_string(), &self.journal);
         }
         self.asked.insert(Segment { interface: interface.clone(), family }, targets);
@@ -395,7 +395,7 @@ impl Engine {
             return;
         }
         let mut failed = BTreeMap::new();
-        for failure in self.announcer.send_batch(&frames) {
+        for failure in self.frame_socket.send_batch(&frames) {
             failed.insert(frames[failure.index].interface_index, failure.error.to_string());
         }
         for announcement in &self.announcements {

@@ -77,7 +77,8 @@ impl Pulse {
     /// Tells what is news by now.
     pub fn beat(&mut self, routers: &Routers, now: Instant) {
         self.leave(routers);
-        let beat = Beat::new(routers.speak_by(), routers.silence_limit());
+        let silence = routers.silence();
+        let beat = Beat::new(silence.map(|silence| silence.speak_by), silence.map(|silence| silence.limit));
         if beat != self.beat || now >= self.beat_at {
             self.bond.tell([Word::Beat(beat)]);
             self.beat = beat;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 
 use host::clock::now;
-use host::packet_socket::{AnnouncementSocket, PacketSocketError};
+use host::packet_socket::{FrameSocket, PacketSocketError};
 use host::reconciler::{self, Reconciler, ReconcilerError, Started};
 use jiff::Timestamp;
 use node::config::Config;
@@ -126,7 +126,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         let _inside = runtime.enter();
         api::listen(&place.socket)?
     };
-    let announcer = AnnouncementSocket::open()?;
+    let frame_socket = FrameSocket::open()?;
     let (journal, writer) = Journal::start().map_err(system("start a thread"))?;
     let record = record_path(&place.socket);
     let Started { reconciler, links, events } = Reconciler::start(&record)?;
@@ -148,7 +148,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
     let engine_thread = {
         let (config, legacy) = (Arc::clone(&config), estate.legacy.clone());
         OwnThread::start("engine", async move {
-            Engine::new(config, &legacy, announcer, connections)?.run(links).await
+            Engine::new(config, &legacy, frame_socket, connections)?.run(links).await
         })?
     };
     let checker_thread = {

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use host::clock::now;
 use host::neighbour_socket::{NeighbourSocket, Sign};
-use host::packet_socket::{AnnouncementSocket, Frame};
+use host::packet_socket::{Frame, FrameSocket};
 use host::vrrp_socket::{self, Batch, Reception, VrrpSocket};
 use monotonic::Instant;
-use node::link::LinkEvent;
+use node::link::{LinkEvent, LinkState};
 use node::name::InterfaceName;
 use node::report::Report;
 use node::routers::{Routers, Transmission};
 use node::{Datagram, Segment};
-use vrrp::{Family, frame};
+use vrrp::{Family, MacAddress, frame};
 
 use crate::journal::Journal;
 
@@ -32,29 +35,45 @@ pub struct Sockets {
     open: BTreeMap<Segment, VrrpSocket>,
     /// Where what neighbours say is waited for.
     neighbours: BTreeMap<Segment, NeighbourSocket>,
-    indices: BTreeMap<InterfaceName, u32>,
+    links: BTreeMap<InterfaceName, Link>,
     batch: Batch,
+    /// What advertisements that go out as frames are written to, again and again.
+    frames: Vec<u8>,
     failures_told: BTreeMap<InterfaceName, Instant>,
 }
 
+/// What goes through each socket.
+type Packets<'a> = BTreeMap<(&'a InterfaceName, Family), Vec<vrrp_socket::Transmission<'a>>>;
+
+/// What has to be known of an interface to send through it.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    index: u32,
+    /// None where frames are not Ethernet's.
+    mac: Option<MacAddress>,
+}
+
 impl Sockets {
-    /// Takes over which number an interface has; sockets of an interface that is gone are closed.
+    /// Takes over which number and hardware address an interface has; sockets of an interface that is gone are closed.
     pub fn follow_link(&mut self, event: &LinkEvent) {
-        match &event.state {
-            Some(state) => self.indices.insert(event.interface.clone(), state.index),
-            None => self.indices.remove(&event.interface),
+        match event.state {
+            Some(LinkState { index, mac, .. }) => {
+                self.links.insert(event.interface.clone(), Link { index, mac })
+            }
+            None => self.links.remove(&event.interface),
         };
     }
 
     /// Opens and closes sockets so that exactly those that the virtual routers need are open.
     pub fn follow(&mut self, routers: &Routers, journal: &Journal) {
         let segments = routers.segments();
-        let Self { open, indices, .. } = self;
+        let Self { open, links, .. } = self;
         open.retain(|segment, socket| {
-            segments.contains(segment) && indices.get(&segment.interface) == Some(&socket.interface_index())
+            let index = links.get(&segment.interface).map(|link| link.index);
+            segments.contains(segment) && index == Some(socket.interface_index())
         });
         for segment in segments {
-            if self.open.contains_key(&segment) || !self.indices.contains_key(&segment.interface) {
+            if self.open.contains_key(&segment) || !self.links.contains_key(&segment.interface) {
                 continue;
             }
             match VrrpSocket::open(&segment.interface, segment.family, Reception::Group) {
@@ -72,10 +91,10 @@ impl Sockets {
     /// Listens to the neighbours where a virtual router waits for what they say, and nowhere else.
     pub fn follow_neighbours(&mut self, routers: &Routers, journal: &Journal) {
         let segments = routers.neighbour_segments();
-        let Self { neighbours, indices, .. } = self;
+        let Self { neighbours, links, .. } = self;
         neighbours.retain(|segment, _| segments.contains(segment));
         for segment in segments {
-            let Some(index) = indices.get(&segment.interface) else { continue };
+            let Some(Link { index, .. }) = links.get(&segment.interface) else { continue };
             if neighbours.contains_key(&segment) {
                 continue;
             }
@@ -137,23 +156,46 @@ impl Sockets {
         });
     }
 
-    /// Sends everything, what goes through one socket together.
-    pub fn send(&mut self, transmissions: &[Transmission], frames: &AnnouncementSocket, journal: &Journal) {
-        self.send_frames(transmissions, frames, journal);
-        let mut by_segment: BTreeMap<(&InterfaceName, Family), Vec<vrrp_socket::Transmission<'_>>> =
-            BTreeMap::new();
-        for Transmission { interface, source, destination, mac, payload } in transmissions {
-            if mac.is_some() {
-                continue;
-            }
+    /// Sends everything, what goes through one socket together: what everybody on a segment is told as frames, the rest
+    /// as packets that IP finds the way for.
+    pub fn send(&mut self, transmissions: &[Arc<Transmission>], socket: &FrameSocket, journal: &Journal) {
+        let mut octets = mem::take(&mut self.frames);
+        octets.clear();
+        let mut places = Vec::new();
+        let mut packets = Packets::new();
+        for one in transmissions {
+            let Transmission { interface, source, destination, mac: _, payload } = &**one;
             let (source, destination) = (*source, *destination);
-            by_segment
-                .entry((interface, Family::of(destination)))
-                .or_default()
-                .push(vrrp_socket::Transmission { source, destination, payload });
+            if let Some((index, mac)) = self.frame_link(one) {
+                let begin = octets.len();
+                frame::append(&mut octets, mac, source, payload);
+                places.push((interface, index, begin..octets.len()));
+            } else {
+                let packet = vrrp_socket::Transmission { source, destination, payload };
+                packets.entry((interface, Family::of(destination))).or_default().push(packet);
+            }
         }
+        let frame = |index, place: Range<usize>| Frame { interface_index: index, octets: &octets[place] };
+        let frames: Vec<_> = places.iter().map(|(_, index, place)| frame(*index, place.clone())).collect();
+        for failure in socket.send_batch(&frames) {
+            self.tell_failure(places[failure.index].0, failure.error.to_string(), journal);
+        }
+        self.frames = octets;
+        self.send_packets(packets, journal);
+    }
+
+    /// The number of the interface and the hardware address to send from, if this is for everybody on its segment and
+    /// Ethernet can carry it.
+    fn frame_link(&self, transmission: &Transmission) -> Option<(u32, MacAddress)> {
+        let Transmission { interface, destination, mac, payload, .. } = transmission;
+        let link = self.links.get(interface)?;
+        let mac = mac.or(link.mac.filter(|_| destination.is_multicast() && frame::holds(payload)))?;
+        Some((link.index, mac))
+    }
+
+    fn send_packets(&mut self, packets: Packets<'_>, journal: &Journal) {
         let mut failures = Vec::new();
-        for ((interface, family), batch) in by_segment {
+        for ((interface, family), batch) in packets {
             let segment = Segment { interface: interface.clone(), family };
             let Some(socket) = self.open.get(&segment) else { continue };
             let failed = socket.send_batch(&batch);
@@ -161,26 +203,6 @@ impl Sockets {
         }
         for (interface, reason) in failures {
             self.tell_failure(&interface, reason, journal);
-        }
-    }
-
-    /// Sends what has another hardware address than its interface's.
-    fn send_frames(
-        &mut self,
-        transmissions: &[Transmission],
-        frames: &AnnouncementSocket,
-        journal: &Journal,
-    ) {
-        let mut whole = Vec::new();
-        for Transmission { interface, source, destination: _, mac, payload } in transmissions {
-            if let (Some(mac), Some(index)) = (mac, self.indices.get(interface)) {
-                whole.push((interface, *index, frame::frame(*mac, *source, payload)));
-            }
-        }
-        let batch: Vec<_> =
-            whole.iter().map(|(_, index, octets)| Frame { interface_index: *index, octets }).collect();
-        for failure in frames.send_batch(&batch) {
-            self.tell_failure(whole[failure.index].0, failure.error.to_string(), journal);
         }
     }
 

@@ -103,12 +103,18 @@ impl Control {
 }
 
 /// Sends each message, in order; one that fails does not keep the others back.
-pub(crate) fn send_each(socket: &impl AsFd, messages: &[Outgoing<'_>]) -> Vec<SendFailure> {
+pub(crate) fn send_each<'a, M>(
+    socket: &impl AsFd,
+    messages: &'a [M],
+    outgoing: impl Fn(&'a M) -> Outgoing<'a>,
+) -> Vec<SendFailure> {
     let mut failures = Vec::new();
+    let mut batch = Vec::with_capacity(messages.len().min(BATCH_LIMIT));
     let mut next = 0;
     while next < messages.len() {
-        let batch = &messages[next..messages.len().min(next + BATCH_LIMIT)];
-        match send_some(socket, batch) {
+        batch.clear();
+        batch.extend(messages[next..].iter().take(BATCH_LIMIT).map(&outgoing));
+        match send_some(socket, &batch) {
             Ok(sent) => next += sent,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The call fails only for the first message that it was given.

@@ -1,7 +1,9 @@
-//! Whole Ethernet frames, for gratuitous ARP and unsolicited neighbour advertisements.
+//! Whole Ethernet frames: gratuitous ARP, unsolicited neighbour advertisements, and advertisements to everybody on a segment,
+//! which so skip what the kernel does for each IP packet and go out together whatever their interfaces.
 
 use std::io;
 
+use rustix::net::sockopt::set_socket_send_buffer_size_force;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
 
@@ -10,22 +12,25 @@ use crate::messages::{Control, Outgoing, Receiver, SendFailure, send_each};
 /// The shortest Ethernet frame: two addresses and a type, in octets.
 const FRAME_HEADER_OCTETS: usize = 14;
 
+/// What the kernel queues of frames that did not leave yet, in bytes: those of a thousand virtual routers at once.
+const SEND_BUFFER_BYTES: usize = 2 << 20;
+
 /// Why frames cannot be sent.
 #[derive(Debug, Error)]
 pub enum PacketSocketError {
     /// The process may not.
     #[error(
-        "Opening a socket for gratuitous ARP and neighbour advertisements needs CAP_NET_RAW: run as root or under the systemd unit"
+        "Opening a socket for advertisements and gratuitous ARP needs CAP_NET_RAW: run as root or under the systemd unit"
     )]
     NotPermitted,
     /// The kernel will not.
-    #[error("The kernel opens no socket for gratuitous ARP and neighbour advertisements: {0}")]
+    #[error("The kernel opens no socket for advertisements and gratuitous ARP: {0}")]
     Kernel(#[source] io::Error),
 }
 
 /// A socket that sends frames on any interface and receives nothing.
 #[derive(Debug)]
-pub struct AnnouncementSocket {
+pub struct FrameSocket {
     socket: Socket,
 }
 
@@ -38,7 +43,7 @@ pub struct Frame<'a> {
     pub octets: &'a [u8],
 }
 
-impl AnnouncementSocket {
+impl FrameSocket {
     /// Opens the socket.
     ///
     /// # Errors
@@ -47,7 +52,11 @@ impl AnnouncementSocket {
         // Protocol 0 subscribes to no frames at all (`packet(7)`).
         let kind = Type::RAW.nonblocking().cloexec();
         match Socket::new_raw(Domain::PACKET, kind, None) {
-            Ok(socket) => Ok(Self { socket }),
+            Ok(socket) => {
+                // Without CAP_NET_ADMIN the system's own limit has to do.
+                let _ = set_socket_send_buffer_size_force(&socket, SEND_BUFFER_BYTES);
+                Ok(Self { socket })
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Err(PacketSocketError::NotPermitted)
             }
@@ -58,11 +67,11 @@ impl AnnouncementSocket {
     /// Sends each frame, in order, and returns those that could not be sent; one that fails keeps no other back.
     #[must_use = "frames that were not sent are only known from here"]
     pub fn send_batch(&self, frames: &[Frame<'_>]) -> Vec<SendFailure> {
-        let messages: Vec<_> = frames
-            .iter()
-            .map(|frame| Outgoing { to: link(frame), control: Control::NONE, payload: frame.octets })
-            .collect();
-        send_each(&self.socket, &messages)
+        send_each(&self.socket, frames, |frame| Outgoing {
+            to: link(frame),
+            control: Control::NONE,
+            payload: frame.octets,
+        })
     }
 }
 

@@ -177,15 +177,11 @@ impl VrrpSocket {
     /// Sends each advertisement, in order, and returns those that could not be sent; one that fails keeps no other back.
     #[must_use = "advertisements that were not sent are only known from here"]
     pub fn send_batch(&self, transmissions: &[Transmission<'_>]) -> Vec<SendFailure> {
-        let messages: Vec<_> = transmissions
-            .iter()
-            .map(|transmission| Outgoing {
-                to: Receiver::Ip(SockAddr::from(SocketAddr::new(transmission.destination, 0))),
-                control: Control::source(transmission.source),
-                payload: transmission.payload,
-            })
-            .collect();
-        send_each(&self.sender, &messages)
+        send_each(&self.sender, transmissions, |transmission| Outgoing {
+            to: Receiver::Ip(SockAddr::from(SocketAddr::new(transmission.destination, 0))),
+            control: Control::source(transmission.source),
+            payload: transmission.payload,
+        })
     }
 }
 

@@ -95,7 +95,7 @@ pub enum Input<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send a packet.
-    Send(Transmission),
+    Send(Arc<Transmission>),
     /// Announce a virtual address.
     Announce(Announcement),
     /// Announce this node's own address.
@@ -144,7 +144,7 @@ impl Node {
     pub fn legacy(&self) -> Legacy {
         Legacy {
             virtual_routers: self.routers.legacy(),
-            silence_limit: self.routers.silence_limit(),
+            silence_limit: self.routers.silence().map(|silence| silence.limit),
             verdicts: self.pools.verdicts(),
         }
     }

@@ -34,10 +34,11 @@ pub use self::asking::Solicitation;
 use self::group::Groups;
 use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
 use self::inheriting::Inheritance;
+pub use self::inheriting::Silence;
 use self::member::{Member, Standing};
 use self::quiet::Quiet;
 use self::rivals::End;
-use crate::config::{Config, InterfaceAddress};
+use crate::config::{Config, InterfaceAddress, VirtualRouterConfig};
 use crate::host_state::Roles;
 use crate::input_drop::InputDrop;
 use crate::link::{LinkEvent, LinkState};
@@ -115,7 +116,7 @@ pub enum RoutersInput<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoutersOutput {
     /// Send a packet.
-    Send(Transmission),
+    Send(Arc<Transmission>),
     /// Announce a virtual address.
     Announce(Announcement),
     /// Announce this node's own address.
@@ -174,6 +175,8 @@ pub struct Routers {
     phase: Phase,
     members: BTreeMap<RouterName, Member>,
     by_vrid: BTreeMap<(Segment, u8), RouterName>,
+    /// Those whose words are dated.
+    dated: Vec<RouterName>,
     /// When something last happened.
     looked_at: Instant,
     groups: Groups,
@@ -243,6 +246,7 @@ impl Routers {
             phase: Phase::Waiting,
             members: BTreeMap::new(),
             by_vrid: BTreeMap::new(),
+            dated: Vec::new(),
             looked_at: now,
             groups: Groups::default(),
             tracks: BTreeMap::new(),
@@ -416,6 +420,9 @@ impl Routers {
         self.groups = Groups::new(&config.sync_groups);
         self.adopt_tracks(&config, now);
         self.by_vrid.clear();
+        let is_dated = |router: &VirtualRouterConfig| router.authentication.is_fresh_each_time();
+        let dated = config.virtual_routers.iter().filter(|(_, router)| is_dated(router));
+        self.dated = dated.map(|(name, _)| name.clone()).collect();
         for (name, router) in &config.virtual_routers {
             let group = self.groups.of(name);
             let fresh = || Member::new(Arc::clone(router), group.clone(), now);

@@ -1,5 +1,4 @@
-//! Advertisements as whole Ethernet frames, for those that carry the virtual router's own hardware address.
-//! [RFC 9568, section 7.3](https://www.rfc-editor.org/rfc/rfc9568#section-7.3)
+//! Advertisements to everybody on a segment, as whole Ethernet frames.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -24,30 +23,50 @@ const IPV4_OCTETS: usize = 20;
 const IPV4_WORDS: u8 = 5;
 const IPV6_OCTETS: usize = 40;
 
-/// Returns the frame that carries an advertisement from this hardware and IP address to everybody on the segment.
+/// What every link takes whole that IPv6 can use:
+/// [RFC 8200, section 5](https://www.rfc-editor.org/rfc/rfc8200#section-5).
+const LEAST_MTU: usize = 1280;
+
+/// Tells whether an advertisement is small enough for one packet on any link; only IP can divide a larger one.
+pub const fn holds(advertisement: &[u8]) -> bool {
+    IPV6_OCTETS + advertisement.len() <= LEAST_MTU
+}
+
+/// Appends the frame that carries an advertisement from this hardware and IP address to everybody on the segment.
+///
+/// The hardware address is that of the interface, or the virtual router's own:
+/// [RFC 9568, section 7.3](https://www.rfc-editor.org/rfc/rfc9568#section-7.3).
 ///
 /// # Panics
 /// When the advertisement has more octets than an IP packet holds, which none has.
-pub fn frame(mac: MacAddress, source: IpAddr, advertisement: &[u8]) -> Vec<u8> {
+pub fn append(frames: &mut Vec<u8>, mac: MacAddress, source: IpAddr, advertisement: &[u8]) {
+    let begin = frames.len();
+    let headers = ETHERNET_OCTETS
+        + match source {
+            IpAddr::V4(_) => IPV4_OCTETS,
+            IpAddr::V6(_) => IPV6_OCTETS,
+        };
+    frames.resize(begin + headers, 0);
+    let (ethernet, ip) = frames[begin..].split_at_mut(ETHERNET_OCTETS);
     match source {
-        IpAddr::V4(source) => v4(mac, source, advertisement),
-        IpAddr::V6(source) => v6(mac, source, advertisement),
+        IpAddr::V4(source) => v4(ethernet, ip, mac, source, advertisement.len()),
+        IpAddr::V6(source) => v6(ethernet, ip, mac, source, advertisement.len()),
     }
+    frames.extend_from_slice(advertisement);
 }
 
-fn v4(mac: MacAddress, source: Ipv4Addr, advertisement: &[u8]) -> Vec<u8> {
+fn v4(ethernet: &mut [u8], ip: &mut [u8], mac: MacAddress, source: Ipv4Addr, octets: usize) {
     let [_, second, third, fourth] = MULTICAST_V4.octets();
     let group = MacAddr::new(0x01, 0x00, 0x5E, second & 0x7F, third, fourth);
-    let mut frame = vec![0; ETHERNET_OCTETS + IPV4_OCTETS];
-    let mut ethernet = MutableEthernetPacket::new(&mut frame).expect("the frame was made for it");
+    let mut ethernet = MutableEthernetPacket::new(ethernet).expect(MADE_FOR_IT);
     ethernet.set_destination(group);
     ethernet.set_source(MacAddr::from(mac.0));
     ethernet.set_ethertype(EtherTypes::Ipv4);
-    let mut ip = MutableIpv4Packet::new(&mut frame[ETHERNET_OCTETS..]).expect("the frame was made for it");
+    let mut ip = MutableIpv4Packet::new(ip).expect(MADE_FOR_IT);
     ip.set_version(4);
     ip.set_header_length(IPV4_WORDS);
     ip.set_dscp(PRECEDENCE);
-    ip.set_total_length(length(IPV4_OCTETS + advertisement.len()));
+    ip.set_total_length(length(IPV4_OCTETS + octets));
     ip.set_flags(Ipv4Flags::DontFragment);
     ip.set_ttl(HOP_LIMIT);
     ip.set_next_level_protocol(IpNextHeaderProtocol(PROTOCOL));
@@ -55,29 +74,26 @@ fn v4(mac: MacAddress, source: Ipv4Addr, advertisement: &[u8]) -> Vec<u8> {
     ip.set_destination(MULTICAST_V4);
     let checksum = ipv4::checksum(&ip.to_immutable());
     ip.set_checksum(checksum);
-    frame.extend_from_slice(advertisement);
-    frame
 }
 
-fn v6(mac: MacAddress, source: Ipv6Addr, advertisement: &[u8]) -> Vec<u8> {
+fn v6(ethernet: &mut [u8], ip: &mut [u8], mac: MacAddress, source: Ipv6Addr, octets: usize) {
     let [.., third_last, second_last, before_last, last] = MULTICAST_V6.octets();
     let group = MacAddr::new(0x33, 0x33, third_last, second_last, before_last, last);
-    let mut frame = vec![0; ETHERNET_OCTETS + IPV6_OCTETS];
-    let mut ethernet = MutableEthernetPacket::new(&mut frame).expect("the frame was made for it");
+    let mut ethernet = MutableEthernetPacket::new(ethernet).expect(MADE_FOR_IT);
     ethernet.set_destination(group);
     ethernet.set_source(MacAddr::from(mac.0));
     ethernet.set_ethertype(EtherTypes::Ipv6);
-    let mut ip = MutableIpv6Packet::new(&mut frame[ETHERNET_OCTETS..]).expect("the frame was made for it");
+    let mut ip = MutableIpv6Packet::new(ip).expect(MADE_FOR_IT);
     ip.set_version(6);
     ip.set_traffic_class(PRECEDENCE << 2);
-    ip.set_payload_length(length(advertisement.len()));
+    ip.set_payload_length(length(octets));
     ip.set_next_header(IpNextHeaderProtocol(PROTOCOL));
     ip.set_hop_limit(HOP_LIMIT);
     ip.set_source(source);
     ip.set_destination(MULTICAST_V6);
-    frame.extend_from_slice(advertisement);
-    frame
 }
+
+const MADE_FOR_IT: &str = "the headers' octets were made for it";
 
 fn length(octets: usize) -> u16 {
     u16::try_from(octets).expect("an advertisement fits into a packet")
@@ -87,6 +103,19 @@ fn length(octets: usize) -> u16 {
 mod tests {
     use super::*;
     use crate::identity::{Family, Vrid};
+
+    fn frame(mac: MacAddress, source: IpAddr, advertisement: &[u8]) -> Vec<u8> {
+        let mut frames = b"before".to_vec();
+        append(&mut frames, mac, source, advertisement);
+        assert_eq!(&frames[..6], b"before");
+        frames.split_off(6)
+    }
+
+    #[test]
+    fn an_advertisement_of_255_ipv4_addresses_needs_no_division_and_one_of_78_ipv6_addresses_does() {
+        assert!(holds(&[0; 8 + 255 * 4 + 20]));
+        assert!(holds(&[0; 8 + 77 * 16]) && !holds(&[0; 8 + 78 * 16]));
+    }
 
     #[test]
     fn an_ipv4_advertisement_goes_to_the_group_from_the_virtual_router_s_own_hardware_address() {

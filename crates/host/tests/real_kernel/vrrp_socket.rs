@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::pair::{CABLE, Pair};
-use host::packet_socket::{AnnouncementSocket, Frame};
+use host::packet_socket::{Frame, FrameSocket};
 use host::vrrp_socket::{Batch, Reception, SocketError, Transmission, VrrpSocket};
 use lab::Namespace;
 use node::name::InterfaceName;
@@ -212,7 +212,7 @@ fn a_missing_interface_and_a_missing_right_are_named() {
         .unwrap();
         let _guard = runtime.enter();
         let vrrp = VrrpSocket::open(&cable(), Family::V4, Reception::Group).map(drop);
-        (vrrp.unwrap_err().to_string(), AnnouncementSocket::open().unwrap_err().to_string())
+        (vrrp.unwrap_err().to_string(), FrameSocket::open().unwrap_err().to_string())
     });
     let (vrrp, packet) = powerless.unwrap();
     let advice = "needs CAP_NET_RAW: run as root or under the systemd unit";
@@ -235,7 +235,7 @@ fn a_gratuitous_arp_teaches_the_neighbour() {
     let link = pair.left.run(&["ip", "-o", "link", "show", CABLE]).unwrap();
     let index = link.split(':').next().unwrap().parse().unwrap();
     let failures = pair.left.enter(|| {
-        let socket = AnnouncementSocket::open().unwrap();
+        let socket = FrameSocket::open().unwrap();
         let frames = [
             Frame { interface_index: 9_999, octets: &frame },
             Frame { interface_index: index, octets: &frame },

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use monotonic::Instant;
-use vrrp::VirtualRouter;
 
-use super::member::Member;
 use super::{Routers, RoutersOutput, Timer};
 use crate::legacy::{Legacy, RoleLegacy, RouterLegacy};
 use crate::name::RouterName;
@@ -16,6 +14,16 @@ use crate::report::Report;
 pub(super) struct Inheritance {
     roles: BTreeMap<RouterName, RoleLegacy>,
     silence_limit: Option<Instant>,
+}
+
+/// For how long a node that has roles may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// When others may claim a role of its, unless it advertises again before.
+    pub limit: Instant,
+    /// By when it has to have advertised again: just before that, with a quarter of an interval left to give the role up
+    /// in an orderly way.
+    pub speak_by: Instant,
 }
 
 impl Inheritance {
@@ -60,28 +68,25 @@ impl Routers {
 
     /// Tells whether [`Self::legacy`] is another after each advertisement: words that are proven are dated.
     pub fn dates_its_legacy(&self) -> bool {
-        self.members.values().any(Member::dates_its_will)
+        self.dated.iter().any(|name| self.members[name].is_active())
     }
 
-    /// Returns when others may claim a role of this node, unless it advertises again before; nothing while it has none.
-    pub fn silence_limit(&self) -> Option<Instant> {
-        self.with_a_role().filter_map(VirtualRouter::silence_limit).min()
-    }
-
-    /// Returns by when this node has to have advertised again: just before others may claim a role, with a quarter of an
-    /// interval left to give it up in an orderly way.
-    pub fn speak_by(&self) -> Option<Instant> {
-        let limit = |machine: &VirtualRouter| {
-            let limit = machine.silence_limit()?.since_start();
-            Some(Instant::from_start(limit.saturating_sub(machine.parameters().interval.duration() / 4)))
-        };
-        self.with_a_role().filter_map(limit).min()
-    }
-
-    /// Those that may have a role; a node that holds nothing, which looks with every burst that it hears, has none.
-    fn with_a_role(&self) -> impl Iterator<Item = &VirtualRouter> {
-        let members = (!self.roles.held.is_empty()).then(|| self.members.values());
-        members.into_iter().flatten().filter_map(Member::machine)
+    /// Returns for how long this node may be silent; nothing while it has no role.
+    pub fn silence(&self) -> Option<Silence> {
+        // A node that holds nothing, which looks with every burst that it hears, has none.
+        if self.roles.held.is_empty() {
+            return None;
+        }
+        let silences = self.members.values().filter_map(|member| {
+            let machine = member.machine()?;
+            let limit = machine.silence_limit()?;
+            let before = limit.since_start().saturating_sub(machine.parameters().interval.duration() / 4);
+            Some(Silence { limit, speak_by: Instant::from_start(before) })
+        });
+        silences.reduce(|one, other| Silence {
+            limit: one.limit.min(other.limit),
+            speak_by: one.speak_by.min(other.speak_by),
+        })
     }
 
     /// Lets a virtual router take up the role that was left to it; tells whether it did.

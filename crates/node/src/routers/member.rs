@@ -13,7 +13,7 @@ use vrrp::{
 
 use super::holding::Fought;
 use super::preparing::Preparing;
-use super::{Segment, Transmission};
+use super::{RoutersOutput, Segment, Transmission};
 use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::{Fault, Wait};
 use crate::legacy::{RoleLegacy, RouterLegacy};
@@ -63,8 +63,8 @@ pub(super) struct Member {
     pub(super) preparing: Option<Preparing>,
     /// Another Active, while it is heard.
     pub(super) rival: Option<Rival>,
-    /// What it sends while it is Active, made once and sent many times.
-    ready: Vec<Transmission>,
+    /// What it sends while it is Active, made once and sent many times unless it is dated.
+    ready: Vec<Arc<Transmission>>,
 }
 
 /// Whether a virtual router takes part in its election.
@@ -173,11 +173,6 @@ impl Member {
         will
     }
 
-    /// Tells whether its last will has to be made anew with each advertisement.
-    pub(super) fn dates_its_will(&self) -> bool {
-        self.is_active() && self.config.authentication.is_fresh_each_time()
-    }
-
     /// Has the state machine hear of what has changed here.
     pub(super) fn reconfigure(&mut self, now: Instant) {
         if let Standing::Running(machine) = &self.standing {
@@ -262,20 +257,26 @@ impl Member {
         })
     }
 
-    /// Returns what to send for one advertisement of this statement; `unix` is the wall clock's time since 1970.
-    pub(super) fn transmissions(&mut self, statement: Statement, unix: Duration) -> Vec<Transmission> {
-        let Standing::Running(machine) = &self.standing else { return Vec::new() };
+    /// Adds what to send for one advertisement of this statement; `unix` is the wall clock's time since 1970.
+    pub(super) fn advertise(
+        &mut self,
+        statement: Statement,
+        unix: Duration,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let Standing::Running(machine) = &self.standing else { return };
+        let send = |transmission: &Arc<Transmission>| RoutersOutput::Send(Arc::clone(transmission));
+        if statement == machine.claim() && !self.ready.is_empty() {
+            return outputs.extend(self.ready.iter().map(send));
+        }
         let authentication = &self.config.authentication;
-        let is_said_once = statement != machine.claim() || authentication.is_fresh_each_time();
-        if is_said_once || self.ready.is_empty() {
-            let credentials = authentication.credentials(&mut self.sequences, unix);
-            let transmissions = transmissions(&self.config, machine, statement, &credentials);
-            if is_said_once {
-                return transmissions;
-            }
+        let credentials = authentication.credentials(&mut self.sequences, unix);
+        let transmissions = transmissions(&self.config, machine, statement, &credentials);
+        let transmissions: Vec<_> = transmissions.into_iter().map(Arc::new).collect();
+        outputs.extend(transmissions.iter().map(send));
+        if statement == machine.claim() && !authentication.is_fresh_each_time() {
             self.ready = transmissions;
         }
-        self.ready.clone()
     }
 
     pub(super) fn status(&self) -> RouterStatus {

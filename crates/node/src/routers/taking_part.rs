@@ -1,6 +1,7 @@
 //! Who takes part in its election, and what follows from what the state machines ask for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use monotonic::Instant;
 use vrrp::{BecomeBackupCause, RouterAction, RouterEvent, State};
@@ -162,10 +163,14 @@ impl Routers {
         let Some(member) = self.members.get_mut(name) else { return };
         let actions = member.handle(event, now);
         self.follow_up(name, actions, now, outputs);
-        if matches!(self.members[name].state(), Some(State::Initialize)) {
+        let member = &self.members[name];
+        let is_preparing = member.preparing.is_some();
+        if matches!(member.state(), Some(State::Initialize)) {
             self.has_left(name, now, outputs);
         }
-        self.give_up_preparation(name, now, outputs);
+        if is_preparing {
+            self.give_up_preparation(name, now, outputs);
+        }
     }
 
     pub(super) fn stop(
@@ -218,15 +223,16 @@ impl Routers {
             let member = self.members.get_mut(name).expect("only members act");
             match action {
                 RouterAction::Advertise(statement) => {
-                    let mut transmissions = member.transmissions(statement, self.wall_clock.at(now));
-                    // A switch would send here at once what is not answered yet.
-                    if !self.announcing.stand_on_device(&member.config) {
-                        for transmission in &mut transmissions {
-                            transmission.mac = None;
+                    member.counters.advertisements_sent += 1;
+                    let before = outputs.len();
+                    member.advertise(statement, self.wall_clock.at(now), outputs);
+                    for output in &mut outputs[before..] {
+                        let RoutersOutput::Send(transmission) = output else { continue };
+                        // A switch would send here at once what is not answered yet.
+                        if transmission.mac.is_some() && !self.announcing.stand_on_device(&member.config) {
+                            Arc::make_mut(transmission).mac = None;
                         }
                     }
-                    member.counters.advertisements_sent += 1;
-                    outputs.extend(transmissions.into_iter().map(RoutersOutput::Send));
                 }
                 RouterAction::BecameActive(cause) => {
                     self.roles_age = RolesAge::Stale;

@@ -193,7 +193,8 @@ fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            RoutersOutput::Send(Transmission { source, destination, payload, .. }) => {
+            RoutersOutput::Send(sent) => {
+                let Transmission { source, destination, payload, .. } = &**sent;
                 Some(Advertisement::parse(payload, *source, *destination).unwrap().advertisement.priority)
             }
             RoutersOutput::Report(_)

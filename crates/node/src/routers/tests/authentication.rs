@@ -146,7 +146,8 @@ fn what_is_sent_is_believed_by_a_peer_with_the_same_keys_and_grows() {
     let mut heard = Sequences::default();
     let mut count = 0;
     for output in &outputs {
-        let RoutersOutput::Send(Transmission { source, destination, payload, .. }) = output else { continue };
+        let RoutersOutput::Send(sent) = output else { continue };
+        let Transmission { source, destination, payload, .. } = &**sent;
         let message = vrrp::Message::read(payload, *source, *destination).unwrap();
         assert_eq!(enforcing().verify(&message, &mut heard, TODAY), Ok(vrrp::Proof::Given));
         count += 1;
@@ -217,7 +218,7 @@ fn transmissions(outputs: &[RoutersOutput]) -> Vec<&Transmission> {
     let mut sent = Vec::new();
     for output in outputs {
         if let RoutersOutput::Send(transmission) = output {
-            sent.push(transmission);
+            sent.push(&**transmission);
         }
     }
     sent
@@ -232,7 +233,7 @@ fn a_daemon_that_is_restarted_after_its_clock_was_set_back_is_still_believed() {
 
     let legacy = crate::legacy::Legacy {
         virtual_routers: before.legacy(),
-        silence_limit: before.silence_limit(),
+        silence_limit: before.silence().map(|silence| silence.limit),
         ..crate::legacy::Legacy::default()
     };
     // Its guard may have said its last will meanwhile, which is dated for later.

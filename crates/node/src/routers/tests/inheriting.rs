@@ -7,7 +7,7 @@ use crate::legacy::Legacy;
 fn left_by(routers: &Routers) -> Legacy {
     Legacy {
         virtual_routers: routers.legacy(),
-        silence_limit: routers.silence_limit(),
+        silence_limit: routers.silence().map(|silence| silence.limit),
         verdicts: BTreeMap::new(),
     }
 }
@@ -90,7 +90,7 @@ fn the_last_will_is_what_a_hand_over_would_say() {
     let _ = run_until(&mut routers, at(5_000));
     let will = routers.legacy().remove("web").unwrap().role.unwrap().last_will;
     let handed_over = routers.handle(RoutersInput::Shutdown, at(5_000));
-    let said: Vec<_> = will.into_iter().map(RoutersOutput::Send).collect();
+    let said: Vec<_> = will.into_iter().map(|word| RoutersOutput::Send(Arc::new(word))).collect();
     assert_eq!(said.len(), 2);
     assert!(handed_over.starts_with(&said), "{handed_over:?}");
 }
@@ -98,8 +98,9 @@ fn the_last_will_is_what_a_hand_over_would_say() {
 #[test]
 fn a_node_has_to_speak_a_quarter_of_an_interval_before_others_may_claim() {
     let mut routers = one();
-    assert_eq!(routers.speak_by(), None);
+    assert_eq!(routers.silence(), None);
     let _ = run_until(&mut routers, at(5_000));
-    let margin = routers.silence_limit().unwrap() - routers.speak_by().unwrap();
+    let Silence { limit, speak_by } = routers.silence().unwrap();
+    let margin = limit - speak_by;
     assert_eq!(margin, Duration::from_millis(250));
 }
