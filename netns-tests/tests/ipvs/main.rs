@@ -66,11 +66,12 @@ impl Part {
 
     /// Those that were asked for; all where nobody chose.
     fn chosen() -> Vec<Self> {
-        let names = std::env::var(PARTS);
-        let is_chosen = |part: &Self| {
-            names.as_ref().map_or(true, |names| names.split(' ').any(|name| name == format!("{part:?}")))
+        let Ok(names) = std::env::var(PARTS) else { return Self::ALL.to_vec() };
+        let part = |name| {
+            let found = Self::ALL.into_iter().find(|part| format!("{part:?}") == name);
+            found.unwrap_or_else(|| panic!("{PARTS} names {name:?}, which is none of {:?}", Self::ALL))
         };
-        Self::ALL.into_iter().filter(is_chosen).collect()
+        names.split(' ').map(part).collect()
     }
 }
 
