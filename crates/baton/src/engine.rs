@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,7 +207,10 @@ impl Engine {
             let wake_at = self.routers.next_deadline().map_or(pulse_at, |at| at.min(pulse_at));
             self.alarm.set(Some(wake_at))?;
             let wake = self.wait().await?;
-            if let Wake::Packets = wake {
+            // Who waits for a successor's announcement is in haste.
+            if let Wake::Packets = wake
+                && !self.sockets.hears_neighbours()
+            {
                 self.turns.let_packets_gather(self.routers.next_deadline());
             }
             self.turn(wake);
@@ -291,7 +295,13 @@ impl Engine {
                     RoutersInput::NeighbourAnswered { segment: segment.clone(), address }
                 }
             };
-            outputs.append(&mut routers.handle(said, now()));
+            let mut follows = routers.handle(said, now());
+            if follows.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            // What follows from it does not wait for others: two nodes may have an address until then.
+            outputs.append(&mut follows);
+            ControlFlow::Break(())
         });
         self.carry_out(outputs);
     }

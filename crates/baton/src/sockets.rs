@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::mem;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -116,8 +116,8 @@ impl Sockets {
         !self.neighbours.is_empty()
     }
 
-    /// Hands over what neighbours have said.
-    pub fn receive_signs(&mut self, mut hear: impl FnMut(&Segment, Sign)) {
+    /// Hands over what neighbours have said, on each segment until the receiver has heard enough.
+    pub fn receive_signs(&mut self, mut hear: impl FnMut(&Segment, Sign) -> ControlFlow<()>) {
         self.neighbours.retain(|segment, socket| socket.receive(|sign| hear(segment, sign)).is_ok());
     }
 

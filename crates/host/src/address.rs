@@ -130,8 +130,9 @@ pub(crate) async fn leave(
     let Some((index, interface)) = netlink.interfaces().find(&own.interface) else { return Ok(()) };
     let Some(there) = interface.own(own, record) else { return Ok(()) };
 
-    let is_primary = own.address.is_ipv4() && !there.flags.contains(AddressFlags::Secondary);
-    let promotes = if is_primary { promotes_secondaries(netlink, index).await } else { Some(true) };
+    // Only where there is need: somebody may wait for the address to go, and an answer takes longer than that.
+    let promotes =
+        if interface.may_have_followers(there) { promotes_secondaries(netlink, index).await } else { None };
     // Else the kernel would delete the subnet's other addresses along with their first one. The setting is the
     // operator's and put back afterwards.
     if promotes == Some(false) {

@@ -197,6 +197,14 @@ impl Interface {
         self.addresses.iter().find(is_it)
     }
 
+    /// Tells whether the kernel may delete others along with this address: those that came after it into its subnet.
+    pub(crate) fn may_have_followers(&self, address: &Address) -> bool {
+        let is_first = |address: &Address| !address.flags.contains(AddressFlags::Secondary);
+        let v4 = self.addresses.iter().filter(|other| other.ip.is_ipv4());
+        let mut alike = v4.filter(|other| other.prefix_length == address.prefix_length);
+        address.ip.is_ipv4() && is_first(address) && alike.any(|other| !is_first(other))
+    }
+
     fn state(&self, index: u32, record: &Record) -> LinkState {
         let foreign: Vec<_> =
             self.addresses.iter().filter(|address| !record.owns_address(&self.name, address)).collect();

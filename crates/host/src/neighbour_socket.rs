@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
@@ -62,12 +63,12 @@ impl NeighbourSocket {
         })
     }
 
-    /// Hands over, without waiting, each address that somebody announced; the answer to a question is that first and then
-    /// [`Sign::Answered`].
+    /// Hands over, without waiting, each address that somebody announced, until the receiver has heard enough; the answer
+    /// to a question is that first and then [`Sign::Answered`].
     ///
     /// # Errors
     /// The kernel's; the interface may be gone.
-    pub fn receive(&self, mut hear: impl FnMut(Sign)) -> io::Result<()> {
+    pub fn receive(&self, mut hear: impl FnMut(Sign) -> ControlFlow<()>) -> io::Result<()> {
         let mut packet = [0; PACKET_OCTETS];
         for _ in 0..PACKETS_A_CALL {
             let received = self.receiver.try_io(Interest::READABLE, |socket| {
@@ -78,7 +79,11 @@ impl NeighbourSocket {
                     let packet = &packet[..octets.min(PACKET_OCTETS)];
                     let announced = announcement::announced(self.family, packet).map(Sign::Announced);
                     let answered = solicitation::answered(self.family, packet).map(Sign::Answered);
-                    announced.into_iter().chain(answered).for_each(&mut hear);
+                    // Both of a packet are heard.
+                    let heard: Vec<_> = announced.into_iter().chain(answered).map(&mut hear).collect();
+                    if heard.contains(&ControlFlow::Break(())) {
+                        break;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
