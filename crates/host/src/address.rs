@@ -92,8 +92,12 @@ pub(crate) async fn take(
     let add = RouteNetlinkMessage::NewAddress(lent(message(index, wanted), lease));
     match netlink.change(add.clone(), NLM_F_CREATE | NLM_F_EXCL).await {
         Ok(()) => {
-            // Of an IPv6 address the kernel tells a little later.
-            netlink.interfaces_mut().apply(&add);
+            // Of an IPv6 address the kernel tells a little later; of an IPv4 one it has said more, as whether it is the
+            // first of its subnet.
+            let interface = netlink.interfaces().find(&wanted.interface);
+            if interface.is_none_or(|(_, interface)| interface.own(wanted, record).is_none()) {
+                netlink.interfaces_mut().apply(&add);
+            }
             Ok(())
         }
         Err(RequestError::Refused(error)) if error.raw_os_error() == Some(libc::EEXIST) => {

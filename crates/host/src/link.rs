@@ -199,10 +199,10 @@ impl Interface {
 
     /// Tells whether the kernel may delete others along with this address: those that came after it into its subnet.
     pub(crate) fn may_have_followers(&self, address: &Address) -> bool {
-        let is_first = |address: &Address| !address.flags.contains(AddressFlags::Secondary);
-        let v4 = self.addresses.iter().filter(|other| other.ip.is_ipv4());
-        let mut alike = v4.filter(|other| other.prefix_length == address.prefix_length);
-        address.ip.is_ipv4() && is_first(address) && alike.any(|other| !is_first(other))
+        let Some(subnet) = address.subnet_v4() else { return false };
+        let is_first = !address.flags.contains(AddressFlags::Secondary);
+        let mut others = self.addresses.iter().filter(|other| other.ip != address.ip);
+        is_first && others.any(|other| other.subnet_v4() == Some(subnet))
     }
 
     fn state(&self, index: u32, record: &Record) -> LinkState {
@@ -291,6 +291,13 @@ impl Address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         }
+    }
+
+    /// The prefix and its length.
+    fn subnet_v4(&self) -> Option<(u32, u8)> {
+        let (address, length) = (self.v4()?, self.prefix_length);
+        let rest = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+        Some((address.to_bits() & !rest, length))
     }
 
     fn v6(&self) -> Option<Ipv6Addr> {
