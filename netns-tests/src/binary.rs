@@ -1,8 +1,9 @@
 //! The program under test.
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
-use std::{env, fs};
 
 use lab::kernel::TestKernel;
 
@@ -21,16 +22,28 @@ pub fn baton() -> PathBuf {
     match TestKernel::running() {
         // It reads this machine's files slowly and forgets them with the process that they belong to: a daemon that is
         // restarted would have to be read again.
-        Some(_) => COPY.get_or_init(copied).clone(),
+        Some(_) => COPY.get_or_init(|| copied(&built(), env::temp_dir().join("baton"))).clone(),
         None => built(),
     }
 }
 
-fn copied() -> PathBuf {
-    let copy = env::temp_dir().join("baton");
-    fs::copy(built(), &copy)
-        .unwrap_or_else(|error| panic!("Cannot copy baton to {}: {error}", copy.display()));
-    copy
+/// Copies the program to where others than root may look, and returns the copy.
+///
+/// # Panics
+/// When it cannot be copied.
+#[track_caller]
+pub fn copy_of_baton(to: PathBuf) -> PathBuf {
+    copied(&baton(), to)
+}
+
+/// Has another process write the copy: a child that a test beside this one starts meanwhile would inherit a file that
+/// this process writes, and nobody can start a program that somebody has open for writing (ETXTBSY).
+#[track_caller]
+fn copied(program: &Path, to: PathBuf) -> PathBuf {
+    let copying = Command::new("cp").arg(program).arg(&to).status();
+    let copied = copying.as_ref().is_ok_and(ExitStatus::success);
+    assert!(copied, "Cannot copy {} to {}: {copying:?}", program.display(), to.display());
+    to
 }
 
 fn built() -> PathBuf {

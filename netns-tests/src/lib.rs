@@ -19,7 +19,7 @@ mod pair;
 pub mod peer;
 mod status;
 
-pub use binary::baton;
+pub use binary::{baton, copy_of_baton};
 pub use daemon::{Answer, Daemon, Place};
 pub use event::Event;
 pub use folder::Folder;

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use netns_tests::{LIMIT, NODES, Pair, VIRTUAL, WEB, baton, pair};
+use netns_tests::{LIMIT, NODES, Pair, VIRTUAL, WEB, copy_of_baton, pair};
 
 /// Runs `baton run` where it has to end by itself, and returns its exit code and all that it wrote.
 #[track_caller]
@@ -28,8 +28,7 @@ fn without_rights_it_says_which_it_needs() {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
     // The program itself may be where nobody but root may look.
-    let program = pair.folder().path().join("baton");
-    fs::copy(baton(), &program).unwrap();
+    let program = copy_of_baton(pair.folder().path().join("baton"));
     command.arg(program).args(["run", "--node", "lb1", "--config"]).arg(&place.config);
     command.arg("--socket").arg(&place.socket);
     let (code, log) = refused(&pair, command);
