@@ -24,7 +24,7 @@ use node::link::LinkEvent;
 use node::name::{RouterName, TrackName};
 use node::punctuality::Punctuality;
 use node::report::Report;
-use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Solicitation, Transmission};
+use node::routers::{Announcement, Routers, RoutersInput, RoutersOutput, Solicitation, Transmission, Whom};
 use node::status::RoutersStatus;
 use node::track::{Observation, TrackConfig};
 use node::wall_clock::WallClock;
@@ -379,20 +379,26 @@ impl Engine {
         self.transmissions.clear();
     }
 
-    /// Asks the other nodes and the gateway; who is deaf on this interface gets no answer.
+    /// Asks neighbours; who is deaf on this interface gets no answer.
     fn ask(&mut self, solicitation: &Solicitation) {
-        let Solicitation { interface, link, source, mac, peers } = solicitation;
-        // Without it the others are asked all the same.
-        let family = Family::of(*source);
-        let gateway = gateway::towards_the_world(*link, family).ok().flatten();
-        let targets: BTreeSet<_> = peers.iter().copied().chain(gateway).collect();
+        let Solicitation { interface, link, source, mac, whom } = solicitation;
+        let targets = match whom {
+            Whom::Neighbours(peers) => {
+                let family = Family::of(*source);
+                // Without it the others are asked all the same.
+                let gateway = gateway::towards_the_world(*link, family).ok().flatten();
+                let targets: BTreeSet<_> = peers.iter().copied().chain(gateway).collect();
+                self.asked.insert(Segment { interface: interface.clone(), family }, targets.clone());
+                targets
+            }
+            Whom::Holders(addresses) => addresses.clone(),
+        };
         let frames: Vec<_> =
             targets.iter().filter_map(|target| solicitation::frame(*target, *source, *mac)).collect();
         let frames: Vec<_> = frames.iter().map(|octets| Frame { interface_index: *link, octets }).collect();
         if let Some(failure) = self.frame_socket.send_batch(&frames).first() {
             self.sockets.tell_failure(interface, failure.error.to_string(), &self.journal);
         }
-        self.asked.insert(Segment { interface: interface.clone(), family }, targets);
     }
 
     fn announce(&mut self) {

@@ -30,7 +30,7 @@ use monotonic::Instant;
 use vrrp::{MacAddress, RouterEvent};
 
 use self::announcing::Announcing;
-pub use self::asking::Solicitation;
+pub use self::asking::{Solicitation, Whom};
 use self::group::Groups;
 use self::holding::{Consequence, REFUSAL_PENALTY, Refused};
 use self::inheriting::Inheritance;
@@ -121,7 +121,7 @@ pub enum RoutersOutput {
     Announce(Announcement),
     /// Announce this node's own address.
     Introduce(Announcement),
-    /// Ask neighbours, and tell of any answer with [`RoutersInput::NeighbourAnswered`].
+    /// Ask neighbours, and tell of any answer with [`RoutersInput::NeighbourAnswered`], and [`RoutersInput::AddressAnnounced`].
     Solicit(Solicitation),
     /// [`Routers::roles`] has changed.
     RolesChanged,
@@ -226,7 +226,7 @@ enum Timer {
     Away(RouterName),
     /// The end of the time that hooks have before a hand-over.
     Preparation(RouterName),
-    /// The end of the time that addresses stay for a winner's sake.
+    /// The moment at which it is asked who has addresses that stay for a winner's sake, then the end of that time.
     Lingering(RouterName),
     /// The moment from which another Active counts as silent.
     Rival(RouterName),
@@ -360,7 +360,7 @@ impl Routers {
                 }
                 Timer::Preparation(name) => self.end_preparation(&name, now, outputs),
                 Timer::Away(name) => self.come_back(&BTreeSet::from([name]), now, outputs),
-                Timer::Lingering(name) => self.end_lingering(&name),
+                Timer::Lingering(name) => self.fire_lingering(&name, now, outputs),
                 Timer::Rival(name) => self.end_contest(&name, End::Silence, outputs),
                 Timer::Start(name) => self.evaluate(&name, now, outputs),
                 Timer::Track(name) => self.fire_track(&name, now, outputs),

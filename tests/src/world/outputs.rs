@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use node::Output;
 use node::pools::{Outcome, ProbeRequest};
-use node::routers::{Announcement, Solicitation, Transmission};
+use node::routers::{Announcement, Solicitation, Transmission, Whom};
 use vrrp::Family;
 
 use super::{Event, Life, Packet, Sign, World};
@@ -143,11 +143,18 @@ impl World {
     fn solicit(&mut self, node: NodeIndex, solicitation: &Solicitation) {
         let segment = self.referee.scene.site.segment_of(&solicitation.interface);
         let nodes: Vec<_> = self.referee.scene.site.node_indices().filter(|other| *other != node).collect();
-        for address in &solicitation.peers {
+        let (Whom::Neighbours(addresses) | Whom::Holders(addresses)) = &solicitation.whom;
+        for address in addresses {
             self.trace.note(Detail::Everything, node, self.now, || format!("asks for {address}"));
             let is_there = |other: &NodeIndex| {
-                unicast_address(*other, segment, Family::of(*address)) == *address
-                    && self.referee.scene.carrier(*other, segment) == Carrier::Up
+                let is_its_own = match solicitation.whom {
+                    Whom::Neighbours(_) => unicast_address(*other, segment, Family::of(*address)) == *address,
+                    Whom::Holders(_) => {
+                        let mut held = self.machines[other.0].kernel.held().addresses.iter();
+                        held.any(|held| held.address == *address)
+                    }
+                };
+                is_its_own && self.referee.scene.carrier(*other, segment) == Carrier::Up
             };
             let Some(other) = nodes.iter().copied().find(is_there) else { continue };
             let (Fate::Once(asked) | Fate::Twice(asked, _)) =
@@ -160,7 +167,10 @@ impl World {
             else {
                 continue;
             };
-            let sign = Sign::Answered(*address);
+            let sign = match solicitation.whom {
+                Whom::Neighbours(_) => Sign::Answered(*address),
+                Whom::Holders(_) => Sign::Announced(*address),
+            };
             self.queue.put(at, Event::SignArrival { to: node, segment, sign });
         }
     }

@@ -1,7 +1,7 @@
-//! Asking the neighbours, to learn whether this node can hear: one that must not preempt takes silence for the absence of an
-//! Active only then.
+//! Asking the neighbours: whether this node can hear, since one that must not preempt takes silence for the absence of an
+//! Active only then; and who has virtual addresses that a winner should have announced by now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use vrrp::{Family, MacAddress, RouterEvent};
 
 use super::member::{Member, Standing};
 use super::{Routers, RoutersOutput, Segment, Timer};
-use crate::name::InterfaceName;
+use crate::name::{InterfaceName, RouterName};
 use crate::report::Report;
 
 /// How often a node asks that was not answered yet.
@@ -27,8 +27,17 @@ pub struct Solicitation {
     pub source: IpAddr,
     /// The hardware address of who asks.
     pub mac: MacAddress,
-    /// The other nodes' addresses of the same family; whoever asks adds the gateway, which it knows.
-    pub peers: BTreeSet<IpAddr>,
+    /// Whom to ask, all of the family of who asks.
+    pub whom: Whom,
+}
+
+/// Who should answer a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The other nodes at their own addresses, and the gateway, which whoever asks knows.
+    Neighbours(BTreeSet<IpAddr>),
+    /// Whoever has these virtual addresses.
+    Holders(BTreeSet<IpAddr>),
 }
 
 impl Routers {
@@ -46,16 +55,28 @@ impl Routers {
 
     fn solicitation(&self, member: &Member) -> Option<Solicitation> {
         let Standing::Running(machine) = &member.standing else { return None };
-        let (interface, source) = (&member.config.interface, machine.parameters().source);
-        let link = self.links.get(interface)?;
+        let source = machine.parameters().source;
         let peers = self.config.peers.values().flatten().copied();
-        Some(Solicitation {
-            interface: interface.clone(),
-            link: link.index,
-            source,
-            mac: link.mac?,
-            peers: peers.filter(|peer| Family::of(*peer) == Family::of(source)).collect(),
-        })
+        let peers = peers.filter(|peer| Family::of(*peer) == Family::of(source)).collect();
+        self.question(&member.config.interface, source, Whom::Neighbours(peers))
+    }
+
+    fn question(&self, interface: &InterfaceName, source: IpAddr, whom: Whom) -> Option<Solicitation> {
+        let link = self.links.get(interface)?;
+        Some(Solicitation { interface: interface.clone(), link: link.index, source, mac: link.mac?, whom })
+    }
+
+    /// Asks who has the addresses of a virtual router that nobody has announced yet.
+    pub(super) fn ask_holders(&self, name: &RouterName, outputs: &mut Vec<RoutersOutput>) {
+        let mut by_segment: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (interface, address) in &self.members[name].unannounced {
+            by_segment.entry((interface, Family::of(*address))).or_default().insert(*address);
+        }
+        let questions = by_segment.into_iter().filter_map(|((interface, family), addresses)| {
+            let source = self.links.get(interface)?.source(family)?;
+            self.question(interface, source, Whom::Holders(addresses))
+        });
+        outputs.extend(questions.map(RoutersOutput::Solicit));
     }
 
     /// Takes it that this node hears what is sent on a segment.

@@ -6,11 +6,15 @@ use vrrp::SUCCESSION_TIME;
 
 use super::handing_over::announced_by_any_heir;
 use super::member::Tenure;
-use super::{RolesAge, Routers, Timer};
+use super::{RolesAge, Routers, RoutersOutput, Timer};
 use crate::name::RouterName;
 
 /// The part of an interval that the winner may take to announce them: where a split heals, it has had them all along.
 const PART_OF_INTERVAL: u32 = 20;
+
+/// The part of that time after which it is asked whether the winner has them: it may have been so quick that it was not
+/// listened to yet. Before that it may have them and have told nobody, and whoever sends to them still sends here.
+const PART_BEFORE_ASKING: u32 = 5;
 
 impl Routers {
     /// Has the addresses of a virtual router stay until the winner's are announced.
@@ -20,9 +24,26 @@ impl Routers {
         if member.unannounced.is_empty() {
             return;
         }
-        member.tenure = Tenure::Lingering;
         let longest = SUCCESSION_TIME.min(member.config.interval.duration() / PART_OF_INTERVAL);
-        self.timers.set(Timer::Lingering(name.clone()), Some(now + longest));
+        member.tenure = Tenure::Lingering { until: now + longest };
+        self.timers.set(Timer::Lingering(name.clone()), Some(now + longest / PART_BEFORE_ASKING));
+    }
+
+    /// Asks who has the addresses that linger; when that was in vain too, leaves them.
+    pub(super) fn fire_lingering(
+        &mut self,
+        name: &RouterName,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        let Some(member) = self.members.get(name) else { return };
+        match member.tenure {
+            Tenure::Lingering { until } if now < until => {
+                self.timers.set(Timer::Lingering(name.clone()), Some(until));
+                self.ask_holders(name, outputs);
+            }
+            Tenure::Lingering { .. } | Tenure::ByRole => self.end_lingering(name),
+        }
     }
 
     /// Leaves the addresses that lingered.
@@ -30,7 +51,7 @@ impl Routers {
         let Some(member) = self.members.get_mut(name) else { return };
         match std::mem::replace(&mut member.tenure, Tenure::ByRole) {
             Tenure::ByRole => {}
-            Tenure::Lingering => {
+            Tenure::Lingering { .. } => {
                 self.timers.set(Timer::Lingering(name.clone()), None);
                 self.roles_age = RolesAge::Stale;
             }

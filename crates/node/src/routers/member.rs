@@ -27,8 +27,11 @@ use crate::wall_clock::WallClock;
 pub(super) enum Tenure {
     /// Its role.
     ByRole,
-    /// They stay until those of the winner are announced.
-    Lingering,
+    /// They stay until those of the winner are announced, and no longer than this.
+    Lingering {
+        /// When they leave at the latest.
+        until: Instant,
+    },
 }
 
 /// One virtual router of this node.
@@ -228,7 +231,10 @@ impl Member {
 
     /// Tells whether it keeps its addresses although another node is the Active.
     pub(super) fn lingers(&self) -> bool {
-        self.tenure == Tenure::Lingering
+        match self.tenure {
+            Tenure::ByRole => false,
+            Tenure::Lingering { .. } => true,
+        }
     }
 
     /// Tells whether its addresses are to be on this node.

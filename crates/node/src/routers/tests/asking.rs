@@ -44,11 +44,11 @@ fn answers(interface_name: &str, family: Family) -> RoutersInput<'static> {
 fn the_other_nodes_are_asked_once_a_second_until_somebody_answers() {
     let mut routers = unheard();
     let first = asked(&routers.handle(RoutersInput::Deadline, at(0)));
-    let [Solicitation { interface, source, peers, .. }] = &first[..] else {
+    let [Solicitation { interface, source, whom, .. }] = &first[..] else {
         panic!("once for both: {first:?}")
     };
     assert_eq!((interface.as_str(), *source), ("eth0", OWN.into()));
-    assert_eq!(*peers, BTreeSet::from([PEER.into()]), "those of the family");
+    assert_eq!(*whom, Whom::Neighbours(BTreeSet::from([PEER.into()])), "those of the family");
     assert_eq!(routers.neighbour_segments().len(), 1);
     assert_eq!(routers.next_deadline(), Some(at(1_000)));
     assert_eq!(asked(&routers.handle(RoutersInput::Deadline, at(1_000))).len(), 1);

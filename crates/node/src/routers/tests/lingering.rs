@@ -28,11 +28,17 @@ fn an_outranked_node_keeps_its_addresses_until_the_winner_announces_them() {
 }
 
 #[test]
-fn where_nothing_is_announced_it_leaves_them_after_a_twentieth_of_an_interval() {
-    for (interval, leaves) in [(100, 50), (10, 5)] {
+fn where_nothing_is_announced_it_asks_who_has_them_and_leaves_them_after_a_twentieth_of_an_interval() {
+    for (interval, asks, leaves) in [(100, 10, 50), (10, 1, 5)] {
         let interval = Centiseconds::new(interval);
         let config = config(&[("web", VirtualRouterConfig { interval, ..virtual_router(51, 50) })], &[]);
         let mut routers = outranked(started(config));
+        assert_eq!(routers.next_deadline(), Some(at(3_800 + asks)));
+        let outputs = routers.handle(RoutersInput::Deadline, at(3_800 + asks));
+        let [RoutersOutput::Solicit(question)] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!(question.whom, Whom::Holders(BTreeSet::from([virtual_address(50).address])));
+        assert_eq!(question.source, IpAddr::from(OWN));
+        assert_eq!(routers.roles().held.len(), 1, "nobody has answered");
         assert_eq!(routers.next_deadline(), Some(at(3_800 + leaves)));
         let outputs = routers.handle(RoutersInput::Deadline, at(3_800 + leaves));
         assert!(outputs.contains(&RoutersOutput::RolesChanged));
