@@ -100,7 +100,7 @@ pub enum Output {
     Announce(Announcement),
     /// Announce this node's own address.
     Introduce(Announcement),
-    /// Ask neighbours, and tell of any answer with [`Input::NeighbourAnswered`].
+    /// Ask neighbours, and tell of any answer with [`Input::AddressAnnounced`] and [`Input::NeighbourAnswered`].
     Solicit(Solicitation),
     /// [`Node::wanted`] has changed.
     Reconcile,

@@ -77,7 +77,7 @@ pub enum RoutersInput<'a> {
         /// What was seen.
         seen: Observation,
     },
-    /// Somebody else announced an address to the neighbours.
+    /// Somebody else announced an address to the neighbours, or answered for it.
     AddressAnnounced {
         /// Where it was announced.
         interface: InterfaceName,
@@ -121,7 +121,7 @@ pub enum RoutersOutput {
     Announce(Announcement),
     /// Announce this node's own address.
     Introduce(Announcement),
-    /// Ask neighbours, and tell of any answer with [`RoutersInput::NeighbourAnswered`], and [`RoutersInput::AddressAnnounced`].
+    /// Ask neighbours, and tell of any answer with [`RoutersInput::AddressAnnounced`] and [`RoutersInput::NeighbourAnswered`].
     Solicit(Solicitation),
     /// [`Routers::roles`] has changed.
     RolesChanged,
