@@ -103,6 +103,24 @@ fn a_better_node_that_comes_back_takes_over() {
     pair.daemon("lb2").wait_for("became_backup", &[("reason", "outranked")], LIMIT);
 }
 
+/// What is announced unasked does not reach the loser, as if it had come before the loser listened.
+#[test]
+fn a_loser_that_missed_the_announcement_asks_who_has_the_address() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    let unasked = "add table netdev deaf; \
+                   add chain netdev deaf eth0 { type filter hook ingress device eth0 priority 0; }; \
+                   add rule netdev deaf eth0 arp operation request arp saddr ip 10.77.0.50 drop";
+    pair.machine("lb2").run(&["nft", unasked]).unwrap();
+    let wire = frames::record(pair.machine("lb1"), "eth0");
+    pair.start("lb1");
+    let question = "arp.opcode == 1 && arp.src.proto_ipv4 == 10.77.0.12 && arp.dst.proto_ipv4 == 10.77.0.50";
+    let asked = || Ok(!wire.fields(question, &["frame.number"])?.is_empty());
+    lab::wait_until("A question", LIMIT, asked).unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
 #[test]
 fn without_preemption_a_better_node_that_comes_back_waits_until_it_is_needed() {
     let mut pair = Pair::elected(&pair(&[WEB, "preempt = false\nhearing_wait = \"0s\"\n"]), VIRTUAL);
