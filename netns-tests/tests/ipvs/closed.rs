@@ -8,7 +8,7 @@ use netns_tests::{LIMIT, VIRTUAL, WEB, pair};
 
 use crate::serving::TARGET;
 use crate::site::{BOTH, GATEWAY, SERVICE, Site, shares};
-use crate::trials;
+use crate::turn::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use netns_tests::{LIMIT, VIRTUAL};
 
 use crate::site::{BOTH, CHECK, FIRST, SECOND, SERVICE, Site};
-use crate::trials;
+use crate::turn::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![

@@ -13,6 +13,7 @@ mod pools;
 mod serving;
 mod site;
 mod table;
+mod turn;
 mod without_ipvs;
 
 use std::process::ExitCode;
@@ -26,14 +27,6 @@ use netns_tests::baton;
 const THREADS: usize = 3;
 /// How long all tests may take on a test kernel.
 const LIMIT: Duration = Duration::from_mins(15);
-
-/// Makes trials of functions, each with its function's name.
-macro_rules! trials {
-    ($($test:ident,)*) => {
-        vec![$(libtest_mimic::Trial::test(stringify!($test), || { $test(); Ok(()) })),*]
-    };
-}
-pub(crate) use trials;
 
 /// The variable that tells this program on a test kernel what to run there.
 const PARTS: &str = "BATON_IPVS_PARTS";

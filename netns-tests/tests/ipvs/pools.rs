@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 use netns_tests::LIMIT;
 
 use crate::site::{BOTH, CHECK, FIRST, SECOND, SERVICE, Site, shares};
-use crate::trials;
+use crate::turn::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![

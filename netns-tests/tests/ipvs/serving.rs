@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use netns_tests::{LIMIT, WEB, WEB_V6, pair};
 
 use crate::site::{BOTH, FIRST, GATEWAY, SECOND, SERVICE, Site, shares};
-use crate::trials;
+use crate::turn::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -12,8 +12,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         direct_routing_gives_each_real_server_its_share,
         nat_over_ipv6_gives_each_real_server_its_share,
         a_client_stays_with_its_real_server_where_that_is_wanted,
-        an_established_connection_survives_a_reload,
-        no_request_is_lost_over_many_reloads,
+        an_established_connection_survives_a_reload;
+        alone: no_request_is_lost_over_many_reloads,
     ]
 }
 

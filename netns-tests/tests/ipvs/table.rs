@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use netns_tests::{LIMIT, VIRTUAL, WEB, WEB_V6, pair};
 
 use crate::site::{BOTH, CHECK, FIRST, GATEWAY, SECOND, SERVICE, Site};
-use crate::trials;
+use crate::turn::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -18,8 +18,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_table_that_somebody_clears_is_put_back,
         a_real_server_that_somebody_removes_or_changes_is_put_right,
         a_table_may_be_wanted_on_every_node,
-        a_killed_daemon_s_table_stands_and_serves_while_the_next_one_takes_it_up,
-        what_a_killed_daemon_left_in_the_table_is_removed,
+        what_a_killed_daemon_left_in_the_table_is_removed;
+        alone: a_killed_daemon_s_table_stands_and_serves_while_the_next_one_takes_it_up,
     ]
 }
 

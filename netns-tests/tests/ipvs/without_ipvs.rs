@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use netns_tests::{LIMIT, VIRTUAL};
 
 use crate::site::{BOTH, CHECK, Site};
-use crate::trials;
+use crate::turn::trials;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![without_ipvs_virtual_servers_are_unavailable_and_all_else_runs,]
