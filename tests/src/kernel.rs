@@ -213,7 +213,7 @@ impl Kernel {
                 if self.wish == Wish::Known {
                     invariants::nothing_else_is_wanted_unsaid(&wanted, &newest)?;
                 }
-                self.tell_what_stands(&wanted, &mut outcome);
+                self.tell_what_stands(&changes, &wanted, &mut outcome);
                 let left = plan(&newest, &self.held);
                 let next = if left.is_empty() {
                     self.settle(&newest, &mut outcome)?;
@@ -301,7 +301,8 @@ impl Kernel {
         routes.retain(|route| is_kept(route, addresses, devices));
     }
 
-    fn tell_what_stands(&mut self, wanted: &Wanted, outcome: &mut Reconciliation) {
+    fn tell_what_stands(&mut self, changes: &[Change], wanted: &Wanted, outcome: &mut Reconciliation) {
+        let taken: Vec<_> = changes.iter().filter_map(taken_address).collect();
         let is_wanted = |address: &InterfaceAddress| {
             wanted.holdings.iter().any(|holding| holding.addresses.contains(address))
         };
@@ -314,6 +315,10 @@ impl Kernel {
         for address in wanted.holdings.iter().flat_map(|holding| &holding.addresses) {
             if self.held.addresses.contains(address) && self.told.insert(address.clone()) {
                 outcome.taken.push(address.clone());
+                let is_fresh = taken.contains(&address);
+                if is_fresh && self.wish == Wish::Known && wanted.announced.contains(address) {
+                    outcome.announced.insert(address.clone());
+                }
             }
         }
     }
@@ -327,6 +332,18 @@ impl Kernel {
         self.stolen.clear();
         outcome.agreement = Agreement::Settled;
         Ok(())
+    }
+}
+
+fn taken_address(change: &Change) -> Option<&InterfaceAddress> {
+    match change {
+        Change::Address(Step::Take, address) => Some(address),
+        Change::Address(Step::Leave, _)
+        | Change::Rule(..)
+        | Change::Route(..)
+        | Change::Drop(..)
+        | Change::Device(..)
+        | Change::Service(_) => None,
     }
 }
 

@@ -304,6 +304,20 @@ impl Referee {
         invariants::only_an_active_speaks(node, outputs, &self.scene, held)
     }
 
+    /// Looks whether a node's kernel may announce what it has just taken.
+    ///
+    /// # Errors
+    /// [`Broken`] when its daemon is not Active.
+    pub fn hear_first_word(
+        &self,
+        node: NodeIndex,
+        address: &InterfaceAddress,
+        held: &BTreeSet<InterfaceAddress>,
+    ) -> Result<(), Broken> {
+        let standings = self.scene.standings_of(node);
+        invariants::only_an_active_announces(node, address, &standings, &self.scene, held)
+    }
+
     /// Looks at where the neighbours' traffic goes now that everything is settled.
     ///
     /// # Errors

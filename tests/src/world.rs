@@ -368,6 +368,10 @@ impl World {
             self.tell_devices(node)?;
         }
         let Some(outcome) = outcome else { return Ok(()) };
+        for address in &outcome.announced {
+            self.referee.hear_first_word(node, address, self.machines[node.0].kernel.told())?;
+            self.announce(node, address, 1);
+        }
         let machine = &mut self.machines[node.0];
         match &machine.daemon {
             Daemon::Running(_) => {}

@@ -240,7 +240,7 @@ impl Engine {
             Wake::Packets | Wake::Deadline => {}
             Wake::Kernel(KernelEvent::Link(event)) => self.follow_link(event),
             Wake::Kernel(KernelEvent::Resynced) => self.journal.tell(Report::NetlinkResync),
-            Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(outcome)),
+            Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(*outcome)),
             Wake::Command(EngineCommand::Reload(config)) => {
                 self.pulse.lend(config.engine.address_lease, now());
                 self.turns.follow(Arc::clone(&config), &self.journal);

@@ -184,6 +184,11 @@ impl Interfaces {
 }
 
 impl Interface {
+    /// Returns its hardware address, where neighbours ask for one.
+    pub(crate) fn mac(&self) -> Option<MacAddress> {
+        self.mac
+    }
+
     /// Returns the address of this number, whatever its prefix.
     pub(crate) fn address(&self, address: IpAddr) -> Option<&Address> {
         self.addresses.iter().find(|known| known.ip == address)

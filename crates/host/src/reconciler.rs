@@ -8,6 +8,7 @@ mod arrival;
 mod connection;
 mod devices;
 mod drops;
+mod herald;
 mod pace;
 mod refusals;
 mod routing;
@@ -72,7 +73,7 @@ pub enum KernelEvent {
     /// Something that the kernel told was lost, and everything was asked for anew.
     Resynced,
     /// Work on the kernel was done, or refused.
-    Reconciled(Reconciliation),
+    Reconciled(Box<Reconciliation>),
 }
 
 /// The thread that makes the kernel hold what it should.

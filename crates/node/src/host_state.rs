@@ -41,6 +41,8 @@ pub struct Roles {
 /// What moves with a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Belongings {
+    /// What neighbours hear of its addresses.
+    pub word: Word,
     /// The interface of its own hardware address.
     pub device: Option<VirtualDevice>,
     /// Its addresses.
@@ -49,6 +51,16 @@ pub struct Belongings {
     pub routes: Vec<VirtualRoute>,
     /// Its rules.
     pub rules: Vec<VirtualRule>,
+}
+
+/// What is said of the addresses of a virtual router on behalf of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Word {
+    /// As it is Active, neighbours hear of each address the moment that it is there.
+    AtOnce,
+    /// As it gives its role up, they hear nothing.
+    #[default]
+    None,
 }
 
 /// The services that this node would hold if every virtual router were Active on it.
@@ -73,6 +85,8 @@ pub struct Wanted {
     pub drops: BTreeSet<InputDrop>,
     /// The groups, in no order that matters.
     pub holdings: Vec<Holding>,
+    /// The addresses that neighbours hear of the moment that they are there.
+    pub announced: BTreeSet<InterfaceAddress>,
 }
 
 /// Addresses, the services that gate them, and the routes and rules that come with them.
@@ -125,7 +139,9 @@ impl Wanted {
             }
         }
         let holdings = holdings.into_iter().map(|(_, holding)| holding).chain(followers_of_nobody).collect();
-        Self { drops: roles.drops.clone(), holdings }
+        let is_said = |belongings: &&Arc<Belongings>| belongings.word == Word::AtOnce;
+        let announced = roles.held.values().filter(is_said).flat_map(|belongings| &belongings.addresses);
+        Self { drops: roles.drops.clone(), holdings, announced: announced.cloned().collect() }
     }
 
     /// Returns the same without its grouping.
@@ -144,7 +160,7 @@ impl Wanted {
 
 impl Holding {
     fn of(belongings: &Belongings) -> Self {
-        let Belongings { device, addresses, routes, rules } = belongings;
+        let Belongings { word: _, device, addresses, routes, rules } = belongings;
         Self {
             devices: device.iter().cloned().collect(),
             addresses: addresses.iter().cloned().collect(),

@@ -1,5 +1,7 @@
 //! What came of making the kernel hold what it should.
 
+use std::collections::BTreeSet;
+
 use virtual_server::service::ServiceKey;
 
 use crate::config::InterfaceAddress;
@@ -11,6 +13,8 @@ use crate::plan::Change;
 pub struct Reconciliation {
     /// The virtual addresses that the kernel holds since this round.
     pub taken: Vec<InterfaceAddress>,
+    /// Those of them that the neighbours have heard of once.
+    pub announced: BTreeSet<InterfaceAddress>,
     /// The virtual addresses that the kernel no longer holds since this round, as it should be.
     pub left: Vec<InterfaceAddress>,
     /// What the kernel did not do; it is tried again later, and reported again only when the reason is another.

@@ -22,6 +22,30 @@ use crate::site::{
 const VRID_OFFSET: usize = 1;
 const PRIORITY_OFFSET: usize = 2;
 
+/// Only an Active announces an address, and only what its kernel was said to hold.
+///
+/// # Errors
+/// [`Broken`] with what it announced.
+pub fn only_an_active_announces(
+    node: NodeIndex,
+    address: &InterfaceAddress,
+    standings: &[Standing; ROUTER_LIMIT],
+    scene: &Scene,
+    held: &BTreeSet<InterfaceAddress>,
+) -> Result<(), Broken> {
+    let router = router_holding(node, address, scene);
+    let is_active = router.is_some_and(|router| standings[router.0] == Standing::Active);
+    let is_owner = router.is_some_and(|router| scene.seat(node, router).priority == Priority::OWNER);
+    ensure!(
+        only_an_active_announces,
+        is_active && (is_owner || held.contains(address)),
+        "{} announced {address} as {:?}, its kernel holds {held:?}",
+        node_name(node),
+        router.map(|router| standings[router.0])
+    );
+    Ok(())
+}
+
 /// What one input makes a node say is in order: only an Active advertises, priority 0 is the last word of one that
 /// leaves the role, and only an Active announces addresses, those that its kernel was said to hold.
 ///
@@ -75,18 +99,7 @@ pub fn only_an_active_speaks(
                 }
             }
             Output::Announce(announcement) => {
-                let router = router_holding(node, &announcement.address, scene);
-                let is_active = router.is_some_and(|router| standings[router.0] == Standing::Active);
-                let is_owner =
-                    router.is_some_and(|router| scene.seat(node, router).priority == Priority::OWNER);
-                ensure!(
-                    only_an_active_speaks,
-                    is_active && (is_owner || held.contains(&announcement.address)),
-                    "{} announced {} as {:?}, its kernel holds {held:?}",
-                    node_name(node),
-                    announcement.address,
-                    router.map(|router| standings[router.0])
-                );
+                only_an_active_announces(node, &announcement.address, &standings, scene, held)?;
             }
             Output::Introduce(_)
             | Output::Solicit(_)

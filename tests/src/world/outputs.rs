@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use node::Output;
+use node::config::InterfaceAddress;
 use node::pools::{Outcome, ProbeRequest};
 use node::routers::{Announcement, Solicitation, Transmission, Whom};
 use vrrp::Family;
@@ -29,7 +30,9 @@ impl World {
                     let detail = if is_routine { Detail::Everything } else { Detail::Story };
                     self.send(node, &transmission, detail);
                 }
-                Output::Announce(announcement) => self.announce(node, &announcement),
+                Output::Announce(Announcement { address, count, .. }) => {
+                    self.announce(node, &address, count);
+                }
                 Output::Introduce(introduced) => {
                     let address = introduced.address.address;
                     self.trace.note(Detail::Everything, node, self.now, || format!("is at {address}"));
@@ -119,8 +122,7 @@ impl World {
         }
     }
 
-    fn announce(&mut self, node: NodeIndex, announcement: &Announcement) {
-        let Announcement { address, count, .. } = announcement;
+    pub(super) fn announce(&mut self, node: NodeIndex, address: &InterfaceAddress, count: u8) {
         self.trace.note(Detail::Story, node, self.now, || format!("announces {address}, {count} times"));
         self.referee.hear_announcement(node, address, self.now);
         let segment = self.referee.scene.site.segment_of(&address.interface);

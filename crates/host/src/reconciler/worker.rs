@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::addresses::{Addresses, Lacking};
 use super::devices::Devices;
 use super::drops::Drops;
+use super::herald::Herald;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use super::routing::Routing;
@@ -43,6 +44,7 @@ pub(super) struct Worker {
     outlet: mpsc::Sender<KernelEvent>,
     netlink: RouteNetlink,
     addresses: Addresses,
+    herald: Herald,
     devices: Devices,
     drops: Drops,
     routing: Routing,
@@ -90,6 +92,7 @@ impl Worker {
             outlet,
             netlink,
             addresses: Addresses::default(),
+            herald: Herald::new(),
             devices: Devices::default(),
             drops: Drops::new(),
             routing: Routing::default(),
@@ -224,6 +227,7 @@ impl Worker {
                             obstacle: drops.obstacle(),
                         };
                         self.addresses.apply(piece, &lacking, netlink, record, refusals, &mut outcome).await;
+                        outcome.announced.extend(self.announce(piece, wanted));
                     }
                     Subject::Device => {
                         self.devices.apply(piece, netlink, record, refusals, &mut outcome).await;
@@ -251,6 +255,21 @@ impl Worker {
         self.conclude(wanted, &state, occasion, outcome).await
     }
 
+    /// Announces once what was taken of a piece, and returns it; nothing where the roles may be others by now.
+    fn announce(&self, piece: &[Change], wanted: &Wanted) -> BTreeSet<InterfaceAddress> {
+        if self.wishes.has_changed().unwrap_or(true) {
+            return BTreeSet::new();
+        }
+        let interfaces = self.netlink.interfaces();
+        let taken = piece.iter().filter_map(taken_address);
+        let is_there = |address: &InterfaceAddress| {
+            let interface = interfaces.find(&address.interface);
+            interface.is_some_and(|(_, interface)| interface.own(address, &self.record).is_some())
+        };
+        let announced = taken.filter(|address| wanted.announced.contains(address) && is_there(address));
+        self.herald.announce(announced, interfaces)
+    }
+
     /// Returns what can be done now of what there is to do; all that it makes is on record.
     fn due_changes(
         &mut self,
@@ -274,7 +293,8 @@ impl Worker {
         changes.retain(|change| self.pace.is_due(change, now));
 
         let services: Vec<_> = changes.iter().filter_map(added_service).collect();
-        if let Err(error) = self.record.announce(changes.iter().filter_map(taken_address), services) {
+        if let Err(error) = self.record.announce(changes.iter().filter_map(taken_address).cloned(), services)
+        {
             let reason = error.to_string();
             changes.retain(|change| {
                 let makes = taken_address(change).is_some() || added_service(change).is_some();
@@ -315,7 +335,7 @@ impl Worker {
         let is_news = occasion == Occasion::Wish || outcome.agreement != self.agreement;
         self.agreement = outcome.agreement;
         if is_news || has_content(&outcome) {
-            return self.send(KernelEvent::Reconciled(outcome)).await;
+            return self.send(KernelEvent::Reconciled(Box::new(outcome))).await;
         }
         Round::Finished
     }
@@ -346,7 +366,9 @@ impl Worker {
         if self.tell_links().await == Round::Abandoned {
             return Round::Abandoned;
         }
-        if has_content(&outcome) && self.send(KernelEvent::Reconciled(outcome)).await == Round::Abandoned {
+        if has_content(&outcome)
+            && self.send(KernelEvent::Reconciled(Box::new(outcome))).await == Round::Abandoned
+        {
             return Round::Abandoned;
         }
         round
@@ -365,6 +387,7 @@ impl Worker {
 fn has_content(outcome: &Reconciliation) -> bool {
     let Reconciliation {
         taken,
+        announced: _,
         left,
         devices,
         rerouted,
@@ -420,9 +443,9 @@ impl Subject {
     }
 }
 
-fn taken_address(change: &Change) -> Option<InterfaceAddress> {
+fn taken_address(change: &Change) -> Option<&InterfaceAddress> {
     match change {
-        Change::Address(Step::Take, address) => Some(address.clone()),
+        Change::Address(Step::Take, address) => Some(address),
         Change::Address(Step::Leave, _)
         | Change::Rule(..)
         | Change::Route(..)

@@ -24,6 +24,34 @@ fn shown(end: &Namespace) -> Vec<String> {
 }
 
 #[test]
+fn neighbours_hear_of_an_address_from_the_reconciler_where_that_is_wanted() {
+    let pair = Pair::new();
+    let mut kernel = Kernel::new(&pair.left);
+    let [told, untold] = ["10.9.0.50/24", "10.9.0.51/24"].map(|address| virtual_address(address, CABLE));
+    let elsewhere = virtual_address("192.0.2.50/32", "lo");
+    // The neighbour knows both at another place, as after a take-over.
+    let before = "02:00:00:00:00:99";
+    for address in [&told, &untold] {
+        let number = address.address.to_string();
+        let words = ["ip", "neighbour", "add", &number, "lladdr", before, "nud", "stale", "dev", CABLE];
+        pair.right.run(&words).unwrap();
+    }
+    kernel.want_announced(&[&untold, &told, &elsewhere], &[&told, &elsewhere]);
+    let outcome = kernel.settle();
+    assert_eq!(outcome.taken.len(), 3);
+    // Neighbours of the loopback interface there are none.
+    assert_eq!(outcome.announced, [told.clone()].into());
+    let own = pair.left.link_address(CABLE).unwrap();
+    lab::wait_until("the neighbour to learn the address", LIMIT, || {
+        Ok(pair.right.neighbour(told.address)?.is_some_and(|mac| mac == own))
+    })
+    .unwrap();
+    assert_eq!(pair.right.neighbour(untold.address).unwrap().unwrap(), before);
+    kernel.want_announced(&[&untold, &told], &[&told, &untold]);
+    assert_eq!(kernel.settle().announced, [].into());
+}
+
+#[test]
 fn addresses_are_taken_and_left_and_the_interfaces_own_stay() {
     let pair = Pair::new();
     let mut kernel = Kernel::new(&pair.left);

@@ -75,6 +75,14 @@ impl Kernel {
         }));
     }
 
+    /// Wants addresses, of which some are to be announced.
+    pub(crate) fn want_announced(&self, addresses: &[&InterfaceAddress], announced: &[&InterfaceAddress]) {
+        let [addresses, announced]: [BTreeSet<InterfaceAddress>; 2] =
+            [addresses, announced].map(|some| some.iter().copied().cloned().collect());
+        let holdings = vec![Holding { addresses, ..Holding::default() }];
+        self.reconciler.want(Arc::new(Wanted { holdings, announced, ..Wanted::default() }));
+    }
+
     pub(crate) fn want_holdings(&self, holdings: &[Holding]) {
         self.reconciler.want(Arc::new(Wanted { holdings: holdings.to_vec(), ..Wanted::default() }));
     }
@@ -100,7 +108,7 @@ impl Kernel {
     /// Waits for an outcome that holds, and passes over the others.
     pub(crate) fn outcome(&mut self, what: &str, holds: impl Fn(&Reconciliation) -> bool) -> Reconciliation {
         self.wait(what, |event| match event {
-            KernelEvent::Reconciled(outcome) if holds(outcome) => Some(outcome.clone()),
+            KernelEvent::Reconciled(outcome) if holds(outcome) => Some(Reconciliation::clone(outcome)),
             KernelEvent::Reconciled(_) | KernelEvent::Link(_) | KernelEvent::Resynced => None,
         })
     }
@@ -111,6 +119,7 @@ impl Kernel {
         self.wait("the kernel to hold what is wanted", |event| {
             let KernelEvent::Reconciled(outcome) = event else { return None };
             all.taken.extend_from_slice(&outcome.taken);
+            all.announced.extend(outcome.announced.iter().cloned());
             all.left.extend_from_slice(&outcome.left);
             all.rerouted.extend_from_slice(&outcome.rerouted);
             all.refused.extend_from_slice(&outcome.refused);

@@ -113,7 +113,7 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
         for rule in state.rules {
             holdings[deal.next().unwrap()].rules.insert(rule);
         }
-        Wanted { drops: state.drops, holdings }
+        Wanted { drops: state.drops, holdings, ..Wanted::default() }
     })
 }
 

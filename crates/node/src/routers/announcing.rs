@@ -17,6 +17,8 @@ use crate::timers::Timers;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Announcing {
     standing: BTreeSet<InterfaceAddress>,
+    /// Those that the neighbours have heard of once, just now.
+    heard_of: BTreeSet<InterfaceAddress>,
     schedules: BTreeMap<InterfaceAddress, Schedule>,
     timers: Timers<InterfaceAddress>,
     pace: Pace,
@@ -37,6 +39,14 @@ pub(super) enum Origin {
     Taken,
     /// It is the owner's own.
     Own,
+}
+
+/// What the neighbours have heard of an address that has just been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Nothing,
+    /// The first of what they are to hear.
+    Once,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +70,15 @@ impl Announcing {
     }
 
     /// Notes that the kernel has taken an address, which is then announced from the beginning.
-    pub(super) fn stands(&mut self, address: InterfaceAddress) {
+    pub(super) fn stands(&mut self, address: InterfaceAddress, said: Said, now: Instant) {
         self.end(&address);
+        match said {
+            Said::Nothing => {}
+            Said::Once => {
+                self.pace.note_sent(&address.interface, now);
+                self.heard_of.insert(address.clone());
+            }
+        }
         self.standing.insert(address);
     }
 
@@ -97,6 +114,7 @@ impl Announcing {
                 self.announce(address.clone(), *wanted, Next::FirstBurst, now);
             }
         }
+        self.heard_of.clear();
         self.pace.release(links, now)
     }
 
@@ -146,7 +164,8 @@ impl Announcing {
             Next::FirstBurst | Next::SecondBurst => (burst, Next::Refresh, refresh),
             Next::Refresh => (1, Next::Refresh, refresh),
         };
-        self.pace.add(address.clone(), count);
+        let said = u8::from(self.heard_of.remove(&address));
+        self.pace.add(address.clone(), count.saturating_sub(said));
         self.timers.set(address.clone(), (wait > Duration::ZERO).then(|| now + wait));
         self.schedules.insert(address, Schedule { wanted, next, last: now });
     }

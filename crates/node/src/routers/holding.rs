@@ -7,12 +7,12 @@ use std::time::Duration;
 use monotonic::Instant;
 use vrrp::Priority;
 
-use super::announcing::{Announced, Origin};
+use super::announcing::{Announced, Origin, Said};
 use super::member::Member;
 use super::{Phase, RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
 use crate::fight::{Course, Fight};
-use crate::host_state::{Belongings, Roles};
+use crate::host_state::{Belongings, Roles, Word};
 use crate::name::RouterName;
 use crate::plan::{Change, Step};
 use crate::reconciliation::{IpvsAvailability, Reconciliation, Refusal, RefusalKind};
@@ -68,6 +68,7 @@ impl Routers {
     ) {
         let Reconciliation {
             taken,
+            announced,
             left,
             devices,
             rerouted,
@@ -92,7 +93,8 @@ impl Routers {
         }
         for address in taken {
             outputs.push(RoutersOutput::Report(Report::AddressTaken { address: address.clone() }));
-            self.announcing.stands(address.clone());
+            let said = if announced.contains(&address) { Said::Once } else { Said::Nothing };
+            self.announcing.stands(address.clone(), said, now);
             let Some(name) = self.holder(&address) else { continue };
             if self.refused.get(&name).is_some_and(|refused| refused.address == address) {
                 self.refused.remove(&name);
@@ -250,6 +252,7 @@ impl Routers {
     fn belongings(&self, member: &Member) -> Belongings {
         let addresses = member.config.all_addresses();
         Belongings {
+            word: if member.is_active() { Word::AtOnce } else { Word::None },
             device: member.config.device.clone(),
             addresses: addresses
                 .filter(|address| self.origin(member, address) == Origin::Taken)

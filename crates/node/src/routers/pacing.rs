@@ -41,12 +41,26 @@ impl Pace {
 
     /// Has an address announced so often, after what waits already.
     pub(super) fn add(&mut self, address: InterfaceAddress, count: u8) {
-        let fresh = || Lane { paid_at: Instant::START, waiting: VecDeque::new() };
-        let lane = self.lanes.entry(address.interface.clone()).or_insert_with(fresh);
+        if count == 0 {
+            return;
+        }
+        let lane = self.lane(&address.interface);
         match lane.waiting.iter_mut().find(|(waiting, _)| *waiting == address) {
             Some((_, waiting)) => *waiting = count.max(*waiting),
             None => lane.waiting.push_back((address, count)),
         }
+    }
+
+    /// Notes that a frame has left an interface.
+    pub(super) fn note_sent(&mut self, interface: &InterfaceName, now: Instant) {
+        let frame_time = self.rate.frame_time();
+        let lane = self.lane(interface);
+        lane.paid_at = lane.paid_at.max(now) + frame_time;
+    }
+
+    fn lane(&mut self, interface: &InterfaceName) -> &mut Lane {
+        let fresh = || Lane { paid_at: Instant::START, waiting: VecDeque::new() };
+        self.lanes.entry(interface.clone()).or_insert_with(fresh)
     }
 
     /// Has an address that waits announced no more.
@@ -142,6 +156,20 @@ mod tests {
             addresses: [].into(),
         };
         BTreeMap::from([(eth0(), link)])
+    }
+
+    #[test]
+    fn what_others_have_sent_is_paid_for_too() {
+        let mut pace = pace(1_000);
+        for _ in 0..AT_ONCE {
+            pace.note_sent(&eth0(), at(0));
+        }
+        pace.add(address(1), 1);
+        assert_eq!(pace.release(&links(), at(999)), []);
+        assert_eq!(pace.release(&links(), at(1_000)).len(), 1);
+        // It was said already as often as it was to be.
+        pace.add(address(2), 0);
+        assert_eq!(pace.next(), None);
     }
 
     fn pace(rate: u32) -> Pace {

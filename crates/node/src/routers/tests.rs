@@ -23,6 +23,7 @@ use vrrp::{
 
 use super::*;
 use crate::config::{AcceptMode, Announcements, EngineConfig, Transport, VirtualRouterConfig};
+use crate::host_state::Word;
 use crate::name::NodeName;
 use crate::plan::{Change, Step};
 use crate::reconciliation::{Refusal, RefusalKind};
@@ -209,7 +210,21 @@ fn sent(outputs: &[RoutersOutput]) -> Vec<Priority> {
 }
 
 fn announced(outputs: &[RoutersOutput]) -> usize {
-    outputs.iter().filter(|output| matches!(output, RoutersOutput::Announce(_))).count()
+    announcement_counts(outputs).len()
+}
+
+fn announcement_counts(outputs: &[RoutersOutput]) -> Vec<u8> {
+    let count = |output: &RoutersOutput| match output {
+        RoutersOutput::Announce(announcement) => Some(announcement.count),
+        RoutersOutput::Send(_)
+        | RoutersOutput::Introduce(_)
+        | RoutersOutput::Solicit(_)
+        | RoutersOutput::Report(_)
+        | RoutersOutput::RolesChanged
+        | RoutersOutput::Prepare { .. }
+        | RoutersOutput::Exit => None,
+    };
+    outputs.iter().filter_map(count).collect()
 }
 
 #[test]
@@ -228,19 +243,7 @@ fn a_lone_node_becomes_active_and_wants_its_addresses() {
 fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_active() {
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
-    let counts = |outputs: &[RoutersOutput]| -> Vec<u8> {
-        let count = |output: &RoutersOutput| match output {
-            RoutersOutput::Announce(announcement) => Some(announcement.count),
-            RoutersOutput::Send(_)
-            | RoutersOutput::Introduce(_)
-            | RoutersOutput::Solicit(_)
-            | RoutersOutput::Report(_)
-            | RoutersOutput::RolesChanged
-            | RoutersOutput::Prepare { .. }
-            | RoutersOutput::Exit => None,
-        };
-        outputs.iter().filter_map(count).collect()
-    };
+    let counts = announcement_counts;
     assert_eq!(counts(&routers.handle(taken(&[virtual_address(50)]), at(3_700))), [5]);
     assert_eq!(counts(&run_until(&mut routers, at(8_699))), []);
     assert_eq!(counts(&run_until(&mut routers, at(8_700))), [5]);
@@ -248,6 +251,27 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_ac
     let left = Reconciliation { left: vec![virtual_address(50)], ..Reconciliation::default() };
     let _ = routers.handle(RoutersInput::Reconciled(left), at(68_701));
     assert_eq!(counts(&run_until(&mut routers, at(200_000))), []);
+}
+
+#[test]
+fn what_was_said_when_an_address_was_taken_is_the_first_of_its_burst() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    assert_eq!(routers.roles().held[&router("web")].word, Word::AtOnce);
+    let announced = [virtual_address(50)].into();
+    let outcome = Reconciliation { taken: vec![virtual_address(50)], announced, ..Reconciliation::default() };
+    assert_eq!(announcement_counts(&routers.handle(RoutersInput::Reconciled(outcome), at(3_700))), [4]);
+    assert_eq!(announcement_counts(&run_until(&mut routers, at(8_700))), [5]);
+    assert_eq!(announcement_counts(&routers.handle(taken(&[virtual_address(50)]), at(8_800))), [5]);
+}
+
+#[test]
+fn nothing_is_said_of_what_a_leaving_node_takes() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(RoutersInput::Shutdown, at(3_800));
+    assert_eq!(state(&routers, "web"), RouterState::Leaving);
+    assert_eq!(routers.roles().held[&router("web")].word, Word::None);
 }
 
 #[test]
