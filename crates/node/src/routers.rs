@@ -413,6 +413,8 @@ impl Routers {
         self.adopt(config, now);
         self.track_links(now, outputs);
         self.evaluate_all(now, outputs);
+        // A stop may have waited for one that is gone.
+        self.conclude(outputs);
     }
 
     /// Takes over which virtual routers there are; those that stay keep where they stand.

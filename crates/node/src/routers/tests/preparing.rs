@@ -6,7 +6,7 @@ use crate::name::HookName;
 
 const BOUND: Duration = Duration::from_millis(800);
 
-fn with_hook(config: &Arc<Config>, name: &str) -> Routers {
+pub(super) fn with_hook(config: &Arc<Config>, name: &str) -> Routers {
     let hook = HookConfig {
         routers: [router(name)].into(),
         groups: BTreeSet::new(),
