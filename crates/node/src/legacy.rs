@@ -45,4 +45,6 @@ pub struct RoleLegacy {
     pub interval: Duration,
     /// What has to be said, one after the other, so that another node takes over at once.
     pub last_will: Vec<Transmission>,
+    /// How long after the last will another node has certainly taken the addresses.
+    pub succeeded_within: Duration,
 }

@@ -81,6 +81,11 @@ impl Estate {
         self.roles().map(|role| role.interval).min()
     }
 
+    /// Returns how long after the last will all addresses are taken by others; nothing when no virtual router is Active.
+    pub fn succeeded_within(&self) -> Option<Duration> {
+        self.roles().map(|role| role.succeeded_within).max()
+    }
+
     /// Returns the virtual routers that are Active.
     pub fn active(&self) -> impl Iterator<Item = &RouterName> {
         let routers = self.legacy.virtual_routers.iter();

@@ -30,12 +30,13 @@ fn router(name: &str) -> RouterName {
     RouterName::new(name).unwrap()
 }
 
-fn role(interval: u64, last_will: &[&str]) -> RouterLegacy {
+fn role(interval: u64, last_will: &[&str], succeeded_within: u64) -> RouterLegacy {
     let role = RoleLegacy {
         since: at(4),
         reason: "no Active was heard".to_owned(),
         interval: Duration::from_millis(interval),
         last_will: last_will.iter().map(|text| said(text)).collect(),
+        succeeded_within: Duration::from_millis(succeeded_within),
     };
     RouterLegacy { role: Some(role), away: None, said: Some(Sequence::new(u64::MAX)) }
 }
@@ -49,8 +50,8 @@ fn estate() -> Estate {
         configuration: Some("[node.lb1]\n# \"two\"\n".to_owned()),
         legacy: Legacy {
             virtual_routers: BTreeMap::from([
-                (router("a"), role(1_000, &["short", "release"])),
-                (router("b"), role(100, &["release"])),
+                (router("a"), role(1_000, &["short", "release"], 60)),
+                (router("b"), role(100, &["release"], 1_046)),
                 (router("c"), away),
             ]),
             silence_limit: Some(at(6_000)),
@@ -152,11 +153,16 @@ fn a_last_will_stands_until_others_may_have_claimed_by_themselves() {
 }
 
 #[test]
+fn addresses_are_kept_until_the_slowest_successor_of_any_role_has_them() {
+    assert_eq!(estate().succeeded_within(), Some(Duration::from_millis(1_046)));
+}
+
+#[test]
 fn roles_that_were_given_up_are_not_left_but_all_else_is() {
     let mut estate = estate();
     estate.drop_roles();
     assert_eq!((estate.active().count(), estate.last_will(at(0)).len()), (0, 0));
-    assert_eq!((estate.speak_by, estate.shortest_interval()), (None, None));
+    assert_eq!((estate.speak_by, estate.shortest_interval(), estate.succeeded_within()), (None, None, None));
     assert_eq!(estate.legacy.verdicts.len(), 2);
     assert!(estate.legacy.virtual_routers[&router("c")].away.is_some());
 }

@@ -26,6 +26,7 @@ struct WireRole {
     reason: String,
     interval: u64,
     last_will: Vec<WireTransmission>,
+    succeeded_within: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,11 +88,13 @@ impl From<&RouterLegacy> for WireRouter {
             mac: sent.mac.map(|mac| mac.0),
             payload: sent.payload.to_vec(),
         };
+        let length = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let role = |role: &RoleLegacy| WireRole {
             since: nanoseconds(role.since),
             reason: role.reason.clone(),
-            interval: u64::try_from(role.interval.as_nanos()).unwrap_or(u64::MAX),
+            interval: length(role.interval),
             last_will: role.last_will.iter().map(transmission).collect(),
+            succeeded_within: length(role.succeeded_within),
         };
         Self {
             role: legacy.role.as_ref().map(role),
@@ -117,6 +120,7 @@ impl TryFrom<WireRouter> for RouterLegacy {
                 reason: role.reason,
                 interval: Duration::from_nanos(role.interval),
                 last_will: role.last_will.into_iter().map(transmission).collect::<Result<_, NameError>>()?,
+                succeeded_within: Duration::from_nanos(role.succeeded_within),
             })
         };
         Ok(Self {

@@ -8,7 +8,7 @@ use host::vrrp_socket::{self, Reception, VrrpSocket};
 use node::name::InterfaceName;
 use node::report::{FenceReason, Report};
 use node::routers::Transmission;
-use vrrp::{Family, SUCCESSION_TIME};
+use vrrp::Family;
 
 use super::Guard;
 use super::daemon::Daemon;
@@ -19,9 +19,9 @@ impl Guard {
     pub(super) async fn hand_over(&mut self, reason: FenceReason) {
         let will = self.estate.last_will(now());
         say(&will);
-        if let Some(interval) = self.estate.shortest_interval().filter(|_| !will.is_empty()) {
-            // As in a planned hand-over: by then a successor has claimed and taken the addresses.
-            tokio::time::sleep(SUCCESSION_TIME.min(interval)).await;
+        if let Some(time) = self.estate.succeeded_within().filter(|_| !will.is_empty()) {
+            // Nobody listens here for the successor's advertisements, as in a planned hand-over.
+            tokio::time::sleep(time).await;
         }
         self.remove_addresses().await;
         self.disinherit(reason);

@@ -148,6 +148,7 @@ impl Member {
                 reason: self.reason.clone(),
                 interval: self.config.interval.duration(),
                 last_will: self.last_will(machine, heirs, last_word_at, &mut sequences),
+                succeeded_within: machine.succeeded_within(heirs),
             })
         };
         let role = self.machine().and_then(role);

@@ -64,16 +64,30 @@ impl VirtualRouter {
     /// ([RFC 9568, section 6.4.2](https://www.rfc-editor.org/rfc/rfc9568#section-6.4.2)). So an ordinary advertisement
     /// of a short interval comes before it. Version 2 knows no such thing.
     pub fn hand_over(&self, heirs: Heirs) -> Vec<Statement> {
-        let interval = self.parameters.interval.min(match heirs {
-            Heirs::One => HAND_OVER_TO_ONE,
-            Heirs::Several => HAND_OVER_TO_SEVERAL,
-        });
+        let interval = self.hand_over_interval(heirs);
         match self.parameters.version {
             Version::V2 => vec![self.release()],
             Version::V3 => {
                 vec![Statement { interval, ..self.claim() }, Statement { interval, ..self.release() }]
             }
         }
+    }
+
+    /// Returns how long after the last of [`Self::hand_over`] a successor has certainly taken the addresses, for whoever
+    /// cannot hear it.
+    ///
+    /// That holds for one of the lowest priority, whose skew time is the longest at the interval that was named. One that
+    /// missed that interval is not waited for: where nobody did, two nodes would hold the addresses all that time.
+    pub fn succeeded_within(&self, heirs: Heirs) -> Duration {
+        let skew = self.hand_over_interval(heirs).skew(self.parameters.version, Priority::LOWEST);
+        skew + self.succession_time()
+    }
+
+    fn hand_over_interval(&self, heirs: Heirs) -> Centiseconds {
+        self.parameters.interval.min(match heirs {
+            Heirs::One => HAND_OVER_TO_ONE,
+            Heirs::Several => HAND_OVER_TO_SEVERAL,
+        })
     }
 
     /// Takes one event while the role is released and the addresses are still held.

@@ -96,6 +96,18 @@ fn the_last_will_is_what_a_hand_over_would_say() {
 }
 
 #[test]
+fn it_is_left_how_long_the_heirs_that_there_are_may_take() {
+    let within = |peers: &[&str]| {
+        let peers = peers.iter().map(|name| (NodeName::new(name).unwrap(), BTreeSet::new())).collect();
+        let mut routers = started(Arc::new(Config { peers, ..(*one_config()).clone() }));
+        let _ = run_until(&mut routers, at(5_000));
+        let role = routers.legacy().remove("web").unwrap().role.unwrap();
+        role.succeeded_within.as_millis()
+    };
+    assert_eq!((within(&["lb2"]), within(&["lb2", "lb3"])), (59, 149));
+}
+
+#[test]
 fn a_node_has_to_speak_a_quarter_of_an_interval_before_others_may_claim() {
     let mut routers = one();
     assert_eq!(routers.silence(), None);

@@ -155,6 +155,21 @@ fn several_heirs_are_given_time_to_stay_apart_and_version_2_has_no_short_interva
 }
 
 #[test]
+fn whoever_cannot_hear_the_slowest_successor_waits_for_its_skew_time_at_the_interval_that_was_named() {
+    let within = |parameters: Parameters, heirs| VirtualRouter::new(parameters).succeeded_within(heirs);
+    let skew = |milliseconds| Duration::from_millis(milliseconds) * 255 / 256;
+    let served = Duration::from_millis(50);
+    assert_eq!(within(parameters(), Heirs::One), skew(10) + served);
+    assert_eq!(within(parameters(), Heirs::Several), skew(100) + served);
+    let fast = Parameters { interval: Centiseconds::new(2), ..parameters() };
+    assert_eq!(within(fast, Heirs::Several), skew(20) + Duration::from_millis(20));
+    for interval in [100, 1_000].map(Centiseconds::new) {
+        let old = || Parameters { version: Version::V2, interval, ..parameters() };
+        assert_eq!([Heirs::One, Heirs::Several].map(|heirs| within(old(), heirs)), [skew(1_000) + served; 2]);
+    }
+}
+
+#[test]
 fn two_hold_the_addresses_no_longer_than_an_interval_where_it_is_short() {
     let fast = Parameters { interval: Centiseconds::new(2), ..parameters() };
     let mut router = in_state(fast, offered(AfterLeaving::Backup));
