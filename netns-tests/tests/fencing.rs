@@ -99,6 +99,16 @@ fn a_daemon_that_stands_still_is_fenced_before_its_peer_claims_and_never_do_two_
 }
 
 #[test]
+fn a_daemon_without_a_role_that_stands_still_is_restarted_and_the_log_says_why() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    pair.look_from_now();
+    pair.daemon("lb2").signal_engine(Signal::STOP);
+    let why = [("reason", "it said nothing any more and was killed")];
+    pair.daemon("lb2").wait_for("daemon_died", &why, LIMIT);
+    pair.daemon("lb2").wait_for("became_backup", &[("reason", "started")], LIMIT);
+}
+
+#[test]
 fn a_daemon_that_stands_still_when_it_is_to_end_is_ended_by_its_guard_and_nothing_is_left() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
     pair.look_from_now();

@@ -36,6 +36,7 @@ impl Guard {
         daemon.gone().await;
         // What it had asked of the kernel when it was killed may have been done after the first look.
         self.remove_addresses().await;
+        tell_of_death("it said nothing any more and was killed");
         self.disinherit(FenceReason::Silent);
     }
 
@@ -43,6 +44,7 @@ impl Guard {
     pub(super) async fn give_up(&mut self, daemon: &mut Daemon) {
         daemon.kill();
         daemon.gone().await;
+        tell_of_death("it did not begin in time and was killed");
         self.hand_over(FenceReason::NotBack).await;
     }
 
@@ -59,6 +61,11 @@ impl Guard {
             Err(error) => tracing::warn!(event = "cleaning_failed", "{error}"),
         }
     }
+}
+
+/// Says why a daemon was killed, which had perhaps no role that could be fenced.
+fn tell_of_death(how: &str) {
+    log::write(&Report::DaemonDied { how: how.to_owned() });
 }
 
 /// Sends what is to be said, what goes out on one interface in its order.
