@@ -237,30 +237,18 @@ impl Engine {
         self.look_at_the_wall_clock();
         self.hear();
         match wake {
-            Wake::Packets | Wake::Deadline => {}
-            Wake::Kernel(KernelEvent::Link(event)) => self.follow_link(event),
-            Wake::Kernel(KernelEvent::Resynced) => self.journal.tell(Report::NetlinkResync),
-            Wake::Kernel(KernelEvent::Reconciled(outcome)) => self.handle(RoutersInput::Reconciled(*outcome)),
-            Wake::Command(EngineCommand::Reload(config)) => {
-                self.pulse.lend(config.engine.address_lease, now());
-                self.turns.follow(Arc::clone(&config), &self.journal);
-                self.handle(RoutersInput::Reload(config));
-                self.pulse.note();
-                self.sockets.follow(&self.routers, &self.journal);
+            Wake::Packets => {
+                // Where they come faster than they are heard nobody else would have his turn.
+                if let Ok(event) = self.kernel.try_recv() {
+                    self.follow_kernel(event);
+                }
+                if let Ok(command) = self.commands.try_recv() {
+                    self.obey(command);
+                }
             }
-            Wake::Command(EngineCommand::Pass { routers, until }) => {
-                self.handle(RoutersInput::Pass { routers, until });
-            }
-            Wake::Command(EngineCommand::Return { routers }) => {
-                self.handle(RoutersInput::Return { routers });
-            }
-            Wake::Command(EngineCommand::Tracked { track, config, seen }) => {
-                self.handle(RoutersInput::Tracked { track, config, seen });
-            }
-            Wake::Command(EngineCommand::Prepared { router }) => {
-                self.handle(RoutersInput::Prepared { router });
-            }
-            Wake::Command(EngineCommand::Shutdown) => self.handle(RoutersInput::Shutdown),
+            Wake::Deadline => {}
+            Wake::Kernel(event) => self.follow_kernel(event),
+            Wake::Command(command) => self.obey(command),
         }
         self.turns.note(due, &self.journal);
         if self.routers.next_deadline().is_some_and(|deadline| deadline <= now()) {
@@ -268,6 +256,39 @@ impl Engine {
         }
         self.flush();
         self.turns.end();
+    }
+
+    fn follow_kernel(&mut self, event: KernelEvent) {
+        match event {
+            KernelEvent::Link(event) => self.follow_link(event),
+            KernelEvent::Resynced => self.journal.tell(Report::NetlinkResync),
+            KernelEvent::Reconciled(outcome) => self.handle(RoutersInput::Reconciled(*outcome)),
+        }
+    }
+
+    fn obey(&mut self, command: EngineCommand) {
+        match command {
+            EngineCommand::Reload(config) => {
+                self.pulse.lend(config.engine.address_lease, now());
+                self.turns.follow(Arc::clone(&config), &self.journal);
+                self.handle(RoutersInput::Reload(config));
+                self.pulse.note();
+                self.sockets.follow(&self.routers, &self.journal);
+            }
+            EngineCommand::Pass { routers, until } => {
+                self.handle(RoutersInput::Pass { routers, until });
+            }
+            EngineCommand::Return { routers } => {
+                self.handle(RoutersInput::Return { routers });
+            }
+            EngineCommand::Tracked { track, config, seen } => {
+                self.handle(RoutersInput::Tracked { track, config, seen });
+            }
+            EngineCommand::Prepared { router } => {
+                self.handle(RoutersInput::Prepared { router });
+            }
+            EngineCommand::Shutdown => self.handle(RoutersInput::Shutdown),
+        }
     }
 
     /// People's time only matters where it was set.
@@ -362,6 +383,9 @@ impl Engine {
         self.pulse.beat(&self.routers, now);
         if now >= self.publish_at {
             self.publish_at = now + STATUS_AGE;
+            if self.sockets.are_lacking() {
+                self.sockets.follow(&self.routers, &self.journal);
+            }
             self.status.send_replace(Arc::new(EngineStatus {
                 routers: self.routers.status(),
                 punctuality: self.turns.punctuality().clone(),

@@ -1,6 +1,6 @@
 //! The sockets of every segment that the virtual routers advertise on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::mem;
 use std::ops::{ControlFlow, Range};
@@ -33,6 +33,10 @@ const FAILURE_SILENCE: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub struct Sockets {
     open: BTreeMap<Segment, VrrpSocket>,
+    /// How many there should be.
+    needed: usize,
+    /// Those that could not be opened.
+    refused: BTreeSet<Segment>,
     /// Where what neighbours say is waited for.
     neighbours: BTreeMap<Segment, NeighbourSocket>,
     links: BTreeMap<InterfaceName, Link>,
@@ -72,20 +76,34 @@ impl Sockets {
             let index = links.get(&segment.interface).map(|link| link.index);
             segments.contains(segment) && index == Some(socket.interface_index())
         });
+        self.needed = 0;
         for segment in segments {
-            if self.open.contains_key(&segment) || !self.links.contains_key(&segment.interface) {
+            if !self.links.contains_key(&segment.interface) {
+                continue;
+            }
+            self.needed += 1;
+            if self.open.contains_key(&segment) {
                 continue;
             }
             match VrrpSocket::open(&segment.interface, segment.family, Reception::Group) {
                 Ok(socket) => {
+                    self.refused.remove(&segment);
                     self.open.insert(segment, socket);
                 }
+                // It is tried again as long as it is needed, and told once.
                 Err(error) => {
-                    let (interface, reason) = (segment.interface, error.to_string());
-                    journal.tell(Report::ListeningFailed { interface, reason });
+                    let (interface, reason) = (segment.interface.clone(), error.to_string());
+                    if self.refused.insert(segment) {
+                        journal.tell(Report::ListeningFailed { interface, reason });
+                    }
                 }
             }
         }
+    }
+
+    /// Tells whether [`Self::follow`] has something to do that nobody tells of: a node that hears nobody elects itself.
+    pub fn are_lacking(&self) -> bool {
+        self.open.len() < self.needed
     }
 
     /// Listens to the neighbours where a virtual router waits for what they say, and nowhere else.
@@ -148,7 +166,7 @@ impl Sockets {
                             hear(Datagram { interface, source, destination, hop_limit, payload });
                         }
                     }
-                    // The interface is gone; sockets are opened again when it is back.
+                    // The interface is gone, or the kernel has no memory; sockets are opened again.
                     Err(_) => return false,
                 }
             }
