@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the tests share functions, which the lint does not take for tests")]
 
+use std::time::{Duration, Instant};
+
 use lab::wait_until;
 use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
 
@@ -13,6 +15,9 @@ virtual_routes = [
 ]
 virtual_rules = [{ priority = 1000, from = "10.77.0.50", table = 100 }]
 "#;
+
+/// After more than this it is put back at once again.
+const PUT_BACK_AGAIN: Duration = Duration::from_millis(1_100);
 
 /// What a node has of them, as `ip` shows it: the routes with the tag, then the rules of that priority.
 fn held(pair: &Pair, node: &str) -> String {
@@ -67,6 +72,13 @@ fn a_route_or_rule_that_somebody_removes_is_put_back_without_a_transition() {
     wait_for_all(&pair, "lb1");
     assert_eq!(pair.daemon("lb1").router("web").routing_restored, 2);
     assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+
+    // And nothing is worked at any more.
+    std::thread::sleep(PUT_BACK_AGAIN);
+    let (before, begin) = (pair.machine("lb1").processor_time().unwrap(), Instant::now());
+    std::thread::sleep(PUT_BACK_AGAIN);
+    let (after, passed) = (pair.machine("lb1").processor_time().unwrap(), begin.elapsed());
+    assert!(after < before + passed / 5, "{before:?} and {passed:?} later {after:?}");
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl Kernel {
     }
 
     fn tell_what_stands(&mut self, changes: &[Change], wanted: &Wanted, outcome: &mut Reconciliation) {
-        let taken: Vec<_> = changes.iter().filter_map(taken_address).collect();
+        let taken: Vec<_> = changes.iter().filter_map(Change::taken_address).collect();
         let is_wanted = |address: &InterfaceAddress| {
             wanted.holdings.iter().any(|holding| holding.addresses.contains(address))
         };
@@ -332,18 +332,6 @@ impl Kernel {
         self.stolen.clear();
         outcome.agreement = Agreement::Settled;
         Ok(())
-    }
-}
-
-fn taken_address(change: &Change) -> Option<&InterfaceAddress> {
-    match change {
-        Change::Address(Step::Take, address) => Some(address),
-        Change::Address(Step::Leave, _)
-        | Change::Rule(..)
-        | Change::Route(..)
-        | Change::Drop(..)
-        | Change::Device(..)
-        | Change::Service(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A network namespace: one machine of the lab, as far as the network is concerned.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::{Command, Output};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -135,6 +137,24 @@ impl Namespace {
         processes_in(&self.path())
     }
 
+    /// The processor time that all processes inside have had so far, all of their threads together.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, or a process ends meanwhile.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for process in self.processes()? {
+            let tasks = format!("/proc/{}/task", process.as_raw_nonzero());
+            let unreadable = || Error::system(format!("read {tasks}"));
+            for task in fs::read_dir(&tasks).map_err(unreadable())?.flatten() {
+                let text = fs::read_to_string(task.path().join("schedstat")).map_err(unreadable())?;
+                let run = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+                nanoseconds += run.ok_or_else(|| unreadable()(io::ErrorKind::InvalidData.into()))?;
+            }
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// Sends one signal to every process inside: `Signal::STOP` is the stall of a whole machine.
     ///
     /// # Errors
@@ -215,7 +235,6 @@ fn processes_in(namespace: &Path) -> Result<Vec<Pid>> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
 

@@ -31,7 +31,7 @@ pub struct HostState {
 /// What the virtual routers of this node ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Roles {
-    /// What those hold that are Active on it.
+    /// What those hold that are Active on it, or give that role up and keep what they have until others have it.
     pub held: BTreeMap<RouterName, Arc<Belongings>>,
     /// The packets that all of them have dropped, whatever their role: without its address a drop is harmless, and one
     /// that is impossible is known before the address is needed.
@@ -42,7 +42,7 @@ pub struct Roles {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Belongings {
     /// What neighbours hear of its addresses.
-    pub word: Word,
+    pub first_word: FirstWord,
     /// The interface of its own hardware address.
     pub device: Option<VirtualDevice>,
     /// Its addresses.
@@ -55,12 +55,12 @@ pub struct Belongings {
 
 /// What is said of the addresses of a virtual router on behalf of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Word {
+pub enum FirstWord {
     /// As it is Active, neighbours hear of each address the moment that it is there.
     AtOnce,
-    /// As it gives its role up, they hear nothing.
+    /// As it gives its role up, they hear nothing; or they hear it in its turn among many others.
     #[default]
-    None,
+    Withheld,
 }
 
 /// The services that this node would hold if every virtual router were Active on it.
@@ -139,7 +139,7 @@ impl Wanted {
             }
         }
         let holdings = holdings.into_iter().map(|(_, holding)| holding).chain(followers_of_nobody).collect();
-        let is_said = |belongings: &&Arc<Belongings>| belongings.word == Word::AtOnce;
+        let is_said = |belongings: &&Arc<Belongings>| belongings.first_word == FirstWord::AtOnce;
         let announced = roles.held.values().filter(is_said).flat_map(|belongings| &belongings.addresses);
         Self { drops: roles.drops.clone(), holdings, announced: announced.cloned().collect() }
     }
@@ -160,7 +160,7 @@ impl Wanted {
 
 impl Holding {
     fn of(belongings: &Belongings) -> Self {
-        let Belongings { word: _, device, addresses, routes, rules } = belongings;
+        let Belongings { first_word: _, device, addresses, routes, rules } = belongings;
         Self {
             devices: device.iter().cloned().collect(),
             addresses: addresses.iter().cloned().collect(),

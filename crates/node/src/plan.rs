@@ -30,6 +30,21 @@ pub enum Change {
     Service(ServiceChange),
 }
 
+impl Change {
+    /// Returns the virtual address that comes, if this is one.
+    pub fn taken_address(&self) -> Option<&InterfaceAddress> {
+        match self {
+            Self::Address(Step::Take, address) => Some(address),
+            Self::Address(Step::Leave, _)
+            | Self::Rule(..)
+            | Self::Route(..)
+            | Self::Drop(..)
+            | Self::Device(..)
+            | Self::Service(_) => None,
+        }
+    }
+}
+
 /// What becomes of something that is either there or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -436,6 +436,8 @@ impl Routers {
             self.timers.set(Timer::Group(group.clone()), None);
         }
         self.announcing.set_rate(config.engine.announcement_rate);
+        let routers = config.virtual_routers.values();
+        self.announcing.count(routers.flat_map(|router| router.all_addresses()));
         self.roles_age = RolesAge::Stale;
         let members = &self.members;
         self.accepted.retain(|drop, _| members.values().any(|member| member.config.drops().contains(drop)));

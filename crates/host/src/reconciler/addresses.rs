@@ -100,7 +100,7 @@ impl Addresses {
         self.fights.next().map(|at| Instant::now() + (at - now))
     }
 
-    /// Makes changes of addresses, but for those that something is lacking to, and waits until what it took answers.
+    /// Makes changes of addresses, but for those that something is lacking to, and returns what it took.
     pub(super) async fn apply(
         &mut self,
         changes: &[Change],
@@ -109,8 +109,8 @@ impl Addresses {
         record: &Record,
         refusals: &mut Refusals,
         outcome: &mut Reconciliation,
-    ) {
-        let mut arriving = Vec::new();
+    ) -> Vec<InterfaceAddress> {
+        let mut taken = Vec::new();
         for change in changes {
             let done = match change {
                 // Under the name of a device that could not be made there may be somebody else's interface.
@@ -129,7 +129,7 @@ impl Addresses {
                         outcome.repaired.push(change.clone());
                     }
                     if done.is_ok() {
-                        arriving.push(wanted);
+                        taken.push(wanted.clone());
                     }
                     done
                 }
@@ -155,8 +155,18 @@ impl Addresses {
                 }
             }
         }
+        taken
+    }
+
+    /// Waits until the kernel takes packets to what was taken.
+    pub(super) async fn arrive(
+        &mut self,
+        taken: &[InterfaceAddress],
+        netlink: &mut RouteNetlink,
+        record: &Record,
+    ) {
         let deadline = Instant::now() + arrival::LIMIT;
-        for address in arriving {
+        for address in taken {
             match arrival(netlink, record, address, deadline).await {
                 Arrival::Arrived => {}
                 // It was there, and has to wait as any that was told.

@@ -21,11 +21,13 @@ impl Herald {
         Self { socket: FrameSocket::open().ok() }
     }
 
-    /// Announces each of these addresses once and returns those of which that was said.
+    /// Announces each of these addresses once, unless something else is wanted by then, and returns those of which that was
+    /// said.
     pub(super) fn announce<'a>(
         &self,
         addresses: impl Iterator<Item = &'a InterfaceAddress>,
         interfaces: &Interfaces,
+        is_overtaken: impl Fn() -> bool,
     ) -> BTreeSet<InterfaceAddress> {
         let Some(socket) = &self.socket else { return BTreeSet::new() };
         let announced: Vec<_> = addresses
@@ -36,6 +38,9 @@ impl Herald {
             .collect();
         let frames: Vec<_> =
             announced.iter().map(|(_, index, octets)| Frame { interface_index: *index, octets }).collect();
+        if is_overtaken() {
+            return BTreeSet::new();
+        }
         let failed: BTreeSet<_> =
             socket.send_batch(&frames).into_iter().map(|failure| failure.index).collect();
         let sent = announced.iter().enumerate().filter(|(number, _)| !failed.contains(number));

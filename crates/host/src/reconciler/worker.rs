@@ -9,7 +9,7 @@ use std::time::Duration;
 use node::config::InterfaceAddress;
 use node::host_state::{HostState, Wanted};
 use node::link::LinkEvent;
-use node::plan::{Change, Step, plan};
+use node::plan::{Change, plan};
 use node::reconciliation::{Agreement, Reconciliation, RefusalKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -200,10 +200,6 @@ impl Worker {
         self.drops.look(&state.drops);
 
         let mut outcome = Reconciliation::default();
-        if !(state.routes.is_empty() && state.rules.is_empty()) {
-            // Where it fails nothing is known of other's work on routes until the next round.
-            let _ = self.netlink.attend_to_routing().await;
-        }
         let changes = self.due_changes(wanted, &state, now, &mut outcome);
         let mut additions = Additions::new(&changes);
         for same in changes.chunk_by(|one, next| Subject::of(one) == Subject::of(next)) {
@@ -226,13 +222,25 @@ impl Worker {
                             drops: state.drops.difference(drops.view()).collect(),
                             obstacle: drops.obstacle(),
                         };
-                        self.addresses.apply(piece, &lacking, netlink, record, refusals, &mut outcome).await;
-                        outcome.announced.extend(self.announce(piece, wanted));
+                        let taken = self
+                            .addresses
+                            .apply(piece, &lacking, netlink, record, refusals, &mut outcome)
+                            .await;
+                        // Those of IPv4 wait for no others.
+                        let (here, arriving): (Vec<_>, Vec<_>) =
+                            taken.into_iter().partition(|taken| taken.address.is_ipv4());
+                        outcome.announced.extend(self.announce(&here, wanted));
+                        self.addresses.arrive(&arriving, &mut self.netlink, &self.record).await;
+                        outcome.announced.extend(self.announce(&arriving, wanted));
                     }
                     Subject::Device => {
                         self.devices.apply(piece, netlink, record, refusals, &mut outcome).await;
                     }
-                    Subject::Routing => self.routing.apply(piece, netlink, refusals, &mut outcome).await,
+                    Subject::Routing => {
+                        self.attend_to_routing(&state).await;
+                        let Self { netlink, refusals, .. } = self;
+                        self.routing.apply(piece, netlink, refusals, &mut outcome).await;
+                    }
                     Subject::Service => self.services.apply(piece, &mut additions, refusals, &mut outcome),
                 }
                 for repair in &outcome.repaired {
@@ -252,22 +260,29 @@ impl Worker {
                 }
             }
         }
+        self.attend_to_routing(&state).await;
         self.conclude(wanted, &state, occasion, outcome).await
     }
 
-    /// Announces once what was taken of a piece, and returns it; nothing where the roles may be others by now.
-    fn announce(&self, piece: &[Change], wanted: &Wanted) -> BTreeSet<InterfaceAddress> {
-        if self.wishes.has_changed().unwrap_or(true) {
-            return BTreeSet::new();
+    /// Has the kernel tell of routes and rules where some are wanted; not before the addresses are there, since it looks all
+    /// of its routes through for that, which may be a million.
+    async fn attend_to_routing(&mut self, state: &HostState) {
+        if !(state.routes.is_empty() && state.rules.is_empty()) {
+            // Where it fails nothing is known of others' work on routes until the next round.
+            let _ = self.netlink.attend_to_routing().await;
         }
+    }
+
+    /// Announces once what was taken, and returns it; nothing where the roles may be others by now.
+    fn announce(&self, taken: &[InterfaceAddress], wanted: &Wanted) -> BTreeSet<InterfaceAddress> {
         let interfaces = self.netlink.interfaces();
-        let taken = piece.iter().filter_map(taken_address);
-        let is_there = |address: &InterfaceAddress| {
+        let is_there = |address: &&InterfaceAddress| {
             let interface = interfaces.find(&address.interface);
             interface.is_some_and(|(_, interface)| interface.own(address, &self.record).is_some())
         };
-        let announced = taken.filter(|address| wanted.announced.contains(address) && is_there(address));
-        self.herald.announce(announced, interfaces)
+        let announced = taken.iter().filter(|address| wanted.announced.contains(*address)).filter(is_there);
+        let is_overtaken = || self.wishes.has_changed().unwrap_or(true);
+        self.herald.announce(announced, interfaces, is_overtaken)
     }
 
     /// Returns what can be done now of what there is to do; all that it makes is on record.
@@ -280,6 +295,7 @@ impl Worker {
     ) -> Vec<Change> {
         let mut changes = plan(wanted, &self.seen(state));
         self.refusals.retain(&changes);
+        self.pace.forget(now);
         let is_reachable = self.services.is_reachable();
         changes.retain(|change| Subject::of(change) != Subject::Service || is_reachable);
         // Nothing can be put into a service that itself has to wait.
@@ -290,14 +306,15 @@ impl Worker {
         });
 
         changes.retain(|change| self.addresses.is_due(change, self.netlink.interfaces()));
-        changes.retain(|change| self.pace.is_due(change, now));
+        changes.retain(|change| self.pace.is_due(change));
 
         let services: Vec<_> = changes.iter().filter_map(added_service).collect();
-        if let Err(error) = self.record.announce(changes.iter().filter_map(taken_address).cloned(), services)
+        if let Err(error) =
+            self.record.announce(changes.iter().filter_map(Change::taken_address).cloned(), services)
         {
             let reason = error.to_string();
             changes.retain(|change| {
-                let makes = taken_address(change).is_some() || added_service(change).is_some();
+                let makes = change.taken_address().is_some() || added_service(change).is_some();
                 if makes {
                     let refusal = self.refusals.refuse(change, RefusalKind::Kernel, &reason, now);
                     outcome.refused.extend(refusal);
@@ -440,17 +457,5 @@ impl Subject {
             Self::Address => true,
             Self::Device | Self::Drop | Self::Routing | Self::Service => false,
         }
-    }
-}
-
-fn taken_address(change: &Change) -> Option<&InterfaceAddress> {
-    match change {
-        Change::Address(Step::Take, address) => Some(address),
-        Change::Address(Step::Leave, _)
-        | Change::Rule(..)
-        | Change::Route(..)
-        | Change::Drop(..)
-        | Change::Device(..)
-        | Change::Service(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use monotonic::Instant;
 
 use super::Announcement;
-use super::pacing::Pace;
+use super::pacing::{AT_ONCE, Pace};
 use crate::config::{AnnouncementRate, Announcements, InterfaceAddress, VirtualRouterConfig};
 use crate::link::LinkState;
 use crate::name::InterfaceName;
@@ -22,6 +22,8 @@ pub(super) struct Announcing {
     schedules: BTreeMap<InterfaceAddress, Schedule>,
     timers: Timers<InterfaceAddress>,
     pace: Pace,
+    /// Where more addresses may come at once than may be announced at once.
+    crowded: BTreeSet<InterfaceName>,
 }
 
 /// An address whose virtual router is Active on this node.
@@ -67,6 +69,21 @@ impl Announcing {
     /// Announces no faster than this on any one interface from now on.
     pub(super) fn set_rate(&mut self, rate: AnnouncementRate) {
         self.pace.set_rate(rate);
+    }
+
+    /// Takes over which addresses there are.
+    pub(super) fn count<'a>(&mut self, addresses: impl Iterator<Item = &'a InterfaceAddress>) {
+        let mut counts: BTreeMap<_, u32> = BTreeMap::new();
+        for address in addresses {
+            *counts.entry(&address.interface).or_default() += 1;
+        }
+        let crowded = counts.into_iter().filter(|(_, count)| *count > AT_ONCE);
+        self.crowded = crowded.map(|(interface, _)| interface.clone()).collect();
+    }
+
+    /// Tells whether what comes on an interface may be announced without waiting for its turn.
+    pub(super) fn has_room(&self, interface: &InterfaceName) -> bool {
+        !self.crowded.contains(interface)
     }
 
     /// Notes that the kernel has taken an address, which is then announced from the beginning.
@@ -175,5 +192,25 @@ impl Announcing {
             self.timers.set(address.clone(), None);
             self.pace.remove(address);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_more_addresses_come_than_may_be_announced_at_once_each_waits_for_its_turn() {
+        let address = |number: u32| {
+            let [_, _, high, low] = number.to_be_bytes();
+            InterfaceAddress::new(InterfaceName::new("eth0").unwrap(), [10, 77, high, low].into(), 16)
+        };
+        let has_room = |count: u32| {
+            let addresses: Vec<_> = (0..count).map(address).collect();
+            let mut announcing = Announcing::default();
+            announcing.count(addresses.iter());
+            announcing.has_room(&addresses[0].interface)
+        };
+        assert_eq!([AT_ONCE, AT_ONCE + 1].map(has_room), [true, false]);
     }
 }

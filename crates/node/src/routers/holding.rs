@@ -12,7 +12,7 @@ use super::member::Member;
 use super::{Phase, RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
 use crate::fight::{Course, Fight};
-use crate::host_state::{Belongings, Roles, Word};
+use crate::host_state::{Belongings, FirstWord, Roles};
 use crate::name::RouterName;
 use crate::plan::{Change, Step};
 use crate::reconciliation::{IpvsAvailability, Reconciliation, Refusal, RefusalKind};
@@ -252,7 +252,7 @@ impl Routers {
     fn belongings(&self, member: &Member) -> Belongings {
         let addresses = member.config.all_addresses();
         Belongings {
-            word: if member.is_active() { Word::AtOnce } else { Word::None },
+            first_word: self.first_word(member),
             device: member.config.device.clone(),
             addresses: addresses
                 .filter(|address| self.origin(member, address) == Origin::Taken)
@@ -260,6 +260,15 @@ impl Routers {
                 .collect(),
             routes: member.config.routes.clone(),
             rules: member.config.rules.clone(),
+        }
+    }
+
+    fn first_word(&self, member: &Member) -> FirstWord {
+        let has_room = |address: &InterfaceAddress| self.announcing.has_room(&address.interface);
+        if member.is_active() && member.config.all_addresses().all(has_room) {
+            FirstWord::AtOnce
+        } else {
+            FirstWord::Withheld
         }
     }
 

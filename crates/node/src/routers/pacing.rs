@@ -13,7 +13,7 @@ use crate::name::InterfaceName;
 
 /// How many frames leave an interface that was quiet before the rate counts: the first word of 255 virtual routers with
 /// an address each is not held up.
-const AT_ONCE: u32 = 256;
+pub(super) const AT_ONCE: u32 = 256;
 
 /// How long frames that have to wait wait at least, so that a long row of them wakes nobody for each.
 const PATIENCE: Duration = Duration::from_millis(1);

@@ -23,7 +23,7 @@ use vrrp::{
 
 use super::*;
 use crate::config::{AcceptMode, Announcements, EngineConfig, Transport, VirtualRouterConfig};
-use crate::host_state::Word;
+use crate::host_state::FirstWord;
 use crate::name::NodeName;
 use crate::plan::{Change, Step};
 use crate::reconciliation::{Refusal, RefusalKind};
@@ -257,7 +257,7 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_on_schedule_while_ac
 fn what_was_said_when_an_address_was_taken_is_the_first_of_its_burst() {
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
-    assert_eq!(routers.roles().held[&router("web")].word, Word::AtOnce);
+    assert_eq!(routers.roles().held[&router("web")].first_word, FirstWord::AtOnce);
     let announced = [virtual_address(50)].into();
     let outcome = Reconciliation { taken: vec![virtual_address(50)], announced, ..Reconciliation::default() };
     assert_eq!(announcement_counts(&routers.handle(RoutersInput::Reconciled(outcome), at(3_700))), [4]);
@@ -271,7 +271,7 @@ fn nothing_is_said_of_what_a_leaving_node_takes() {
     let _ = run_until(&mut routers, at(3_700));
     let _ = routers.handle(RoutersInput::Shutdown, at(3_800));
     assert_eq!(state(&routers, "web"), RouterState::Leaving);
-    assert_eq!(routers.roles().held[&router("web")].word, Word::None);
+    assert_eq!(routers.roles().held[&router("web")].first_word, FirstWord::Withheld);
 }
 
 #[test]

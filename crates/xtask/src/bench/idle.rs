@@ -82,10 +82,10 @@ fn watch(programs: &Programs, contender: Contender) -> Result<Needs, BenchError>
     let (active, backup) = (lab.namespace(FIRST.name), lab.namespace(SECOND.name));
     let mut needs = Needs::default();
     for window in 1..=WINDOWS {
-        let before = (processor_time(active)?, processor_time(backup)?);
+        let before = (active.processor_time()?, backup.processor_time()?);
         let begin = Instant::now();
         thread::sleep(WINDOW);
-        let after = (processor_time(active)?, processor_time(backup)?);
+        let after = (active.processor_time()?, backup.processor_time()?);
         // A sleep may last longer, on a busy machine much.
         let stretch = WINDOW.div_duration_f64(begin.elapsed());
         let (one, other) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
@@ -112,22 +112,6 @@ pub(crate) fn holds_all(lab: &Lab, routers: Routers, holder: Node, other: Node) 
         Ok::<_, lab::Error>(addresses.iter().filter(|address| is_virtual(address)).count())
     };
     Ok(held(holder)? == usize::from(routers.count) && held(other)? == 0)
-}
-
-/// The processor time that all processes of a machine have had so far, all of their threads together.
-fn processor_time(machine: &Namespace) -> Result<Duration, BenchError> {
-    let mut nanoseconds = 0;
-    for process in machine.processes()? {
-        let tasks = format!("/proc/{process}/task");
-        let tasks = Path::new(&tasks);
-        for task in fs::read_dir(tasks).map_err(BenchError::read(tasks))?.flatten() {
-            let path = task.path().join("schedstat");
-            let text = fs::read_to_string(&path).map_err(BenchError::read(&path))?;
-            let run = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-            nanoseconds += run.ok_or_else(|| unreadable(&path, &text))?;
-        }
-    }
-    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// The proportional set size of all processes of a machine, in bytes.
