@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lab::Signal;
 use netns_tests::frames::{self, Checksum};
-use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, pair};
+use netns_tests::{Event, LIMIT, Pair, VIRTUAL, VIRTUAL_V6, pair};
 
 /// At the default interval of a second a Backup of priority 100 waits 3.6 s, far longer than any restart takes.
 const WEB: &str = r#"
@@ -172,6 +172,25 @@ fn the_last_will_is_the_short_interval_and_then_the_release() {
     let fields = ["vrrp.prio", "vrrp.short_adver_int"];
     let said = frames::decode(&wire, Checksum::MessageOnly, "ip.src == 10.77.0.11 && vrrp", &fields);
     assert_eq!(said[said.len() - 2..], [["150", "1"], ["0", "1"]], "{said:?}");
+}
+
+/// Threads start side by side, so how many open files are too few for one of them alone differs.
+#[test]
+fn a_daemon_of_which_a_thread_cannot_start_ends_rather_than_to_go_on_without_it() {
+    let mut pair = Pair::idle(&pair(&[WEB]));
+    let mut incomplete = 0;
+    for files in 30..46 {
+        let limited = format!("ulimit -n {files}; exec \"$@\"");
+        let daemon = pair.launch_by("lb1", &["sh", "-c", &limited, "sh"]);
+        lab::wait_until("A beginning or an end", LIMIT, || {
+            let tells = |event: &Event| ["became_backup", "daemon_died"].contains(&event.name.as_str());
+            Ok(daemon.events().iter().any(tells) || !daemon.process().is_running()?)
+        })
+        .unwrap();
+        daemon.process().terminate(LIMIT).unwrap();
+        incomplete += usize::from(daemon.process().log().contains(" ended: Too many open files"));
+    }
+    assert!(incomplete > 0, "no limit was too low for a thread and high enough for the others");
 }
 
 /// What systemd hears: the daemon is ready, and the guard vouches for its engine, but not for one that stands still.

@@ -20,22 +20,30 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Where events are told.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    sender: SyncSender<Report>,
+    sender: SyncSender<Entry>,
     lost: Arc<AtomicU64>,
 }
 
+/// What comes to the log.
+#[derive(Debug)]
+enum Entry {
+    Event(Report),
+    /// Nothing more is written.
+    End,
+}
+
 impl Journal {
-    /// Starts the thread that writes events to the log; it ends after the last clone is dropped.
+    /// Starts the thread that writes events to the log; it ends with [`Writer::finish`].
     ///
     /// # Errors
     /// The system's, when it gives no thread.
     pub fn start() -> io::Result<(Self, Writer)> {
-        let (sender, events) = sync_channel(WAITING_EVENTS);
+        let (sender, entries) = sync_channel(WAITING_EVENTS);
         let lost = Arc::new(AtomicU64::new(0));
         let journal = Self { sender, lost: Arc::clone(&lost) };
         let (written, ended) = channel::<()>();
         let work = move || {
-            write(&events, &lost);
+            write(&entries, &lost);
             drop(written);
         };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(work)?;
@@ -44,7 +52,7 @@ impl Journal {
 
     /// Tells an event; when the log is too slow it is counted instead, and the count is told.
     pub fn tell(&self, report: Report) {
-        if self.sender.try_send(report).is_err() {
+        if self.sender.try_send(Entry::Event(report)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -59,8 +67,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Waits until everything is written that was told, but no longer than a log may take.
-    pub fn finish(self) {
+    /// Waits until everything is written that was told before, but no longer than a log may take. What threads that run
+    /// on tell afterwards is lost.
+    pub fn finish(self, journal: Journal) {
+        // A log that is too slow to take this ends with the last clone, if that is soon.
+        let _ = journal.sender.try_send(Entry::End);
+        drop(journal);
         match self.ended.recv_timeout(FAREWELL) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
@@ -70,12 +82,34 @@ impl Writer {
     }
 }
 
-fn write(events: &Receiver<Report>, lost: &AtomicU64) {
-    for report in events {
-        log::write(&report);
+fn write(entries: &Receiver<Entry>, lost: &AtomicU64) {
+    for entry in entries {
+        match entry {
+            Entry::Event(report) => log::write(&report),
+            Entry::End => return,
+        }
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(event = "events_lost", count = lost, "the log was too slow for {lost} events");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host::clock::now;
+
+    use super::*;
+
+    #[test]
+    fn the_log_ends_with_what_was_told_even_where_threads_that_run_on_may_tell_more() {
+        let (journal, writer) = Journal::start().unwrap();
+        let running_on = journal.clone();
+        let begun = now();
+        journal.tell(Report::GuardDied);
+        writer.finish(journal);
+        assert!(now() - begun < FAREWELL);
+        running_on.tell(Report::GuardDied);
+        assert_eq!(running_on.lost.load(Ordering::Relaxed), 1);
     }
 }

@@ -108,7 +108,7 @@ pub fn record_path(socket: &Path) -> PathBuf {
     socket.with_file_name("owned.json")
 }
 
-/// Runs until it is told to end, and leaves nothing behind.
+/// Runs until it is told to end, and leaves nothing behind; where it has to end otherwise, it leaves everything as it is.
 ///
 /// # Errors
 /// [`RunError`] says what is missing and what to do.
@@ -197,21 +197,25 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         control,
         [engine_thread.ended, checker_thread.ended, tracker_thread.ended, hooks_thread.ended],
     ));
+    if let Err(error) = outcome {
+        // The next daemon goes on with everything as it is. An engine that lives advertises until this process ends, and
+        // would never end by itself.
+        runtime.shutdown_background();
+        writer.finish(journal);
+        return Err(error);
+    }
     // With the runtime the last who could want anything are gone, and the threads end with what they own.
     drop(runtime);
     for thread in [engine_thread.handle, checker_thread.handle, tracker_thread.handle] {
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
-    // Who ends otherwise than it was told leaves everything as it is to the next daemon, which goes on with it.
-    let cleaned = outcome.is_ok().then(|| reconciler::clean(&record));
+    let cleaned = reconciler::clean(&record);
     // Hooks that tell others of the end have the same rights as any, but not for ever.
     hooks_thread.handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     // That the socket is left behind harms nobody: the next daemon takes its place.
     let _ = std::fs::remove_file(&place.socket);
-    drop(journal);
-    writer.finish();
-    outcome?;
-    cleaned.transpose()?;
+    writer.finish(journal);
+    cleaned?;
     Ok(())
 }
 
