@@ -51,7 +51,7 @@ pub struct Released {
     pub virtual_routers: Vec<String>,
 }
 
-/// Why nothing was passed on or released.
+/// Why nothing was passed on or released, or why nobody knows what came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     /// There is no such thing.
@@ -89,7 +89,8 @@ impl Control {
     /// Hands a virtual router or sync group over and has this node stay away from it, for so long or until released.
     ///
     /// # Errors
-    /// [`PassError`]; nothing was handed over then.
+    /// [`PassError`]. After [`PassError::Unknown`] and [`PassError::Owner`] nothing was handed over. After
+    /// [`PassError::Unfinished`] the hand-over goes on, and after [`PassError::Stopping`] it may have begun.
     pub async fn pass(&self, name: &str, time: Option<Duration>) -> Result<Passed, PassError> {
         let config = self.config.lock().await.clone();
         let routers = named(&config, name)?;
