@@ -29,6 +29,11 @@ use wire::{WireRouter, WireVerdict};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "word")]
 pub enum Word {
+    /// The first of these daemons began.
+    Began {
+        /// When, in nanoseconds of the clock that all read.
+        at: u64,
+    },
     /// The engine lives.
     Beat(Beat),
     /// This configuration runs.
@@ -85,7 +90,7 @@ impl Message for Word {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Configuration { text } => Some(text),
-            Self::Beat(_) | Self::Router { .. } | Self::RealServer { .. } => None,
+            Self::Began { .. } | Self::Beat(_) | Self::Router { .. } | Self::RealServer { .. } => None,
         }
     }
 
@@ -118,6 +123,11 @@ impl Beat {
 }
 
 impl Word {
+    /// Returns the word of when the first daemon began.
+    pub fn began(at: Instant) -> Self {
+        Self::Began { at: wire::nanoseconds(at) }
+    }
+
     /// Returns the word of what a virtual router leaves.
     pub fn router(name: &RouterName, legacy: Option<&RouterLegacy>) -> Self {
         Self::Router { name: name.to_string(), legacy: legacy.map(WireRouter::from) }
@@ -130,6 +140,7 @@ impl Word {
 
     fn subject(&self) -> Subject {
         match self {
+            Self::Began { .. } => Subject::Began,
             Self::Beat(_) => Subject::Beat,
             Self::Configuration { .. } => Subject::Configuration,
             Self::Router { name, .. } => Subject::Router(name.clone()),
@@ -143,6 +154,7 @@ impl Word {
 enum Subject {
     Router(String),
     Beat,
+    Began,
     Configuration,
     RealServer(String, SocketAddr),
 }
@@ -207,7 +219,10 @@ impl Outbox {
             let Some((_, word)) = self.waiting.pop_first() else { return };
             self.begun = match word {
                 Word::Configuration { text } => Frame::of_text(text),
-                word @ (Word::Beat(_) | Word::Router { .. } | Word::RealServer { .. }) => Frame::new(&word),
+                word @ (Word::Began { .. }
+                | Word::Beat(_)
+                | Word::Router { .. }
+                | Word::RealServer { .. }) => Frame::new(&word),
             };
         }
     }

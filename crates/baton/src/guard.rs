@@ -206,7 +206,10 @@ impl Guard {
     fn hear(&mut self, word: Word) -> Sign {
         let sign = match &word {
             Word::Beat(_) => Sign::OfLife,
-            Word::Configuration { .. } | Word::Router { .. } | Word::RealServer { .. } => Sign::OfWork,
+            Word::Began { .. }
+            | Word::Configuration { .. }
+            | Word::Router { .. }
+            | Word::RealServer { .. } => Sign::OfWork,
         };
         self.estate.take(word);
         if sign == Sign::OfLife {

@@ -119,8 +119,9 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         // First of all: from here on none of them kills the daemon where it stands.
         ignore_signals()?
     };
-    let (bond, orders, estate) = runtime.block_on(inherit())?;
+    let (bond, orders, mut estate) = runtime.block_on(inherit())?;
     let (config, text) = configuration(place, &estate)?;
+    let began = *estate.legacy.began.get_or_insert_with(now);
     log::start(format);
     let listener = {
         let _inside = runtime.enter();
@@ -190,7 +191,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         calendar: Mutex::new(Calendar::new(now(), Timestamp::now())),
         bond: bond.clone(),
     });
-    bond.tell([Word::Configuration { text }]);
+    bond.tell([Word::began(began), Word::Configuration { text }]);
     let outcome = runtime.block_on(operate(
         listener,
         orders,

@@ -126,7 +126,10 @@ impl Record {
             return Ok(());
         }
         self.parents.insert(parent.clone(), before);
-        self.write()
+        // What is not written down must not be taken for written down the next time.
+        self.write().inspect_err(|_| {
+            self.parents.remove(parent);
+        })
     }
 
     /// Forgets what was set on an interface, since it is set again.
@@ -141,10 +144,24 @@ impl Record {
         addresses: impl IntoIterator<Item = InterfaceAddress>,
         services: impl IntoIterator<Item = ServiceKey>,
     ) -> Result<(), RecordError> {
-        let before = self.addresses.len() + self.services.len();
-        self.addresses.extend(addresses);
-        self.services.extend(services);
-        if self.addresses.len() + self.services.len() == before { Ok(()) } else { self.write() }
+        let addresses: Vec<_> =
+            addresses.into_iter().filter(|address| self.addresses.insert(address.clone())).collect();
+        let services: Vec<_> = services.into_iter().filter(|key| self.services.insert(*key)).collect();
+        if addresses.is_empty() && services.is_empty() {
+            return Ok(());
+        }
+        self.write().inspect_err(|_| {
+            self.addresses.retain(|address| !addresses.contains(address));
+            self.services.retain(|key| !services.contains(key));
+        })
+    }
+
+    /// Tells whether an address has to be on record to be known as Baton's own.
+    pub(crate) fn decides_on_addresses(&self) -> bool {
+        match self.tags {
+            AddressTags::Kept => false,
+            AddressTags::Unknown => true,
+        }
     }
 
     /// Forgets what is neither there nor about to be.
@@ -354,6 +371,26 @@ mod tests {
         next.retain(|_| false, |key| *key == services()[0]).unwrap();
         let last = Record::open(&path).unwrap();
         assert_eq!((last.addresses.len(), last.services().len()), (0, 1));
+    }
+
+    #[test]
+    fn what_could_not_be_written_down_is_not_on_record() {
+        let folder = Folder::new("refused");
+        let path = folder.0.join("owned.json");
+        let mut record = Record::open(&path).unwrap();
+        record.announce([address(50)], []).unwrap();
+        // No file can be made below a file.
+        fs::remove_dir_all(&folder.0).unwrap();
+        fs::write(&folder.0, "").unwrap();
+        for _ in 0..2 {
+            assert!(record.announce([address(50), address(51)], [services()[0]]).is_err());
+            assert_eq!((record.addresses.len(), record.services().len()), (1, 0));
+        }
+        record.announce([address(50)], []).unwrap();
+
+        fs::remove_file(&folder.0).unwrap();
+        record.announce([address(51)], []).unwrap();
+        assert_eq!(Record::open(&path).unwrap().addresses, BTreeSet::from([50, 51].map(address)));
     }
 
     #[test]

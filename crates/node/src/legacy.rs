@@ -15,6 +15,8 @@ use crate::status::Away;
 /// Everything that is left.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Legacy {
+    /// When the first of these daemons began.
+    pub began: Option<Instant>,
     /// The virtual routers that leave anything.
     pub virtual_routers: BTreeMap<RouterName, RouterLegacy>,
     /// When others may have claimed the roles; whoever comes later finds none. Nothing where there is none.

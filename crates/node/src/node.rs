@@ -143,6 +143,7 @@ impl Node {
     /// Returns what is left to the next daemon, should this one die now.
     pub fn legacy(&self) -> Legacy {
         Legacy {
+            began: self.routers.began(),
             virtual_routers: self.routers.legacy(),
             silence_limit: self.routers.silence().map(|silence| silence.limit),
             verdicts: self.pools.verdicts(),

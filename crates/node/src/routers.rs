@@ -188,6 +188,8 @@ pub struct Routers {
     /// Packets that should be dropped and cannot be, and why.
     accepted: BTreeMap<InputDrop, String>,
     inheritance: Inheritance,
+    /// When this daemon began, or the first one whose legacy it is.
+    began: Option<Instant>,
     roles: Arc<Roles>,
     roles_age: RolesAge,
     told: Quiet<(Option<RouterName>, Segment, &'static str)>,
@@ -256,6 +258,7 @@ impl Routers {
             refused: BTreeMap::new(),
             accepted: BTreeMap::new(),
             inheritance: Inheritance::default(),
+            began: None,
             roles: Arc::default(),
             roles_age: RolesAge::Fresh,
             told: Quiet::default(),
@@ -313,7 +316,8 @@ impl Routers {
         match input {
             RoutersInput::Start => {
                 self.phase = Phase::Running;
-                self.delay_start(now);
+                let began = *self.began.get_or_insert(now);
+                self.delay_start(began);
                 self.track_links(now, &mut outputs);
                 self.evaluate_all(now, &mut outputs);
                 self.inheritance = Inheritance::default();

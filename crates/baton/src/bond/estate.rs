@@ -25,6 +25,7 @@ impl Estate {
     /// Takes in what a daemon tells. What has a name that no configuration can have is left out.
     pub fn take(&mut self, word: Word) {
         match word {
+            Word::Began { at } => self.legacy.began = Some(moment(at)),
             Word::Beat(Beat { speak_by, silence_limit }) => {
                 self.speak_by = speak_by.map(moment);
                 self.legacy.silence_limit = silence_limit.map(moment);
@@ -49,14 +50,15 @@ impl Estate {
 
     /// Returns the words that add up to this.
     pub fn words(&self) -> impl Iterator<Item = Word> {
-        let Legacy { virtual_routers, silence_limit, verdicts } = &self.legacy;
+        let Legacy { began, virtual_routers, silence_limit, verdicts } = &self.legacy;
+        let began = began.iter().map(|began| Word::began(*began));
         let configuration = self.configuration.iter().map(|text| Word::Configuration { text: text.clone() });
         let routers = virtual_routers.iter().map(|(name, legacy)| Word::router(name, Some(legacy)));
         let real_servers = verdicts
             .iter()
             .map(|((server, address), verdict)| Word::real_server(server, *address, Some(*verdict)));
         let beat = Word::Beat(Beat::new(self.speak_by, *silence_limit));
-        configuration.chain(routers).chain(real_servers).chain([beat])
+        began.chain(configuration).chain(routers).chain(real_servers).chain([beat])
     }
 
     /// Forgets the roles: others have them.

@@ -49,6 +49,7 @@ fn estate() -> Estate {
     Estate {
         configuration: Some("[node.lb1]\n# \"two\"\n".to_owned()),
         legacy: Legacy {
+            began: Some(at(1)),
             virtual_routers: BTreeMap::from([
                 (router("a"), role(1_000, &["short", "release"], 60)),
                 (router("b"), role(100, &["release"], 1_046)),

@@ -314,7 +314,8 @@ impl Worker {
         {
             let reason = error.to_string();
             changes.retain(|change| {
-                let makes = change.taken_address().is_some() || added_service(change).is_some();
+                let is_unknown = change.taken_address().is_some() && self.record.decides_on_addresses();
+                let makes = is_unknown || added_service(change).is_some();
                 if makes {
                     let refusal = self.refusals.refuse(change, RefusalKind::Kernel, &reason, now);
                     outcome.refused.extend(refusal);

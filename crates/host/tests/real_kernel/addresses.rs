@@ -52,6 +52,16 @@ fn neighbours_hear_of_an_address_from_the_reconciler_where_that_is_wanted() {
 }
 
 #[test]
+fn an_address_that_its_tag_tells_apart_does_not_wait_for_the_record() {
+    let pair = Pair::new();
+    let mut kernel = Kernel::new(&pair.left);
+    kernel.block_the_record();
+    kernel.want(&[&virtual_address("10.9.0.50/24", CABLE)], &[]);
+    let outcome = kernel.settle();
+    assert_eq!((outcome.taken.len(), outcome.refused), (1, vec![]));
+}
+
+#[test]
 fn addresses_are_taken_and_left_and_the_interfaces_own_stay() {
     let pair = Pair::new();
     let mut kernel = Kernel::new(&pair.left);

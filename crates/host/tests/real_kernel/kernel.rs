@@ -41,7 +41,10 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+        let folder = self.0.parent().unwrap();
+        // It is a file where a test has blocked it.
+        let _ = std::fs::remove_dir_all(folder);
+        let _ = std::fs::remove_file(folder);
     }
 }
 
@@ -55,6 +58,13 @@ impl Kernel {
         let started = namespace.enter(|| Reconciler::start(&record.0)).unwrap();
         let Started { reconciler, links, events } = started.unwrap();
         Self { links, reconciler, events, record }
+    }
+
+    /// Lets nothing be written to the record any more: no file can be made below a file.
+    pub(crate) fn block_the_record(&self) {
+        let folder = self.record.0.parent().unwrap();
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::write(folder, "").unwrap();
     }
 
     /// Ends as a process does that is killed: the kernel keeps what it holds.

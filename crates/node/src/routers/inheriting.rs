@@ -57,6 +57,12 @@ impl Routers {
             }
         }
         self.inheritance.silence_limit = legacy.silence_limit;
+        self.began = legacy.began;
+    }
+
+    /// Returns when this daemon, or the first one whose legacy it is, began; nothing before that.
+    pub fn began(&self) -> Option<Instant> {
+        self.began
     }
 
     /// Returns what each virtual router leaves, those that leave nothing left out.

@@ -103,12 +103,12 @@ impl Routers {
         self.follow_up(name, actions, now, outputs);
     }
 
-    /// Has every virtual router with a start delay wait for its end.
-    pub(super) fn delay_start(&mut self, now: Instant) {
+    /// Has every virtual router with a start delay wait for its end, which may have passed when another daemon ran.
+    pub(super) fn delay_start(&mut self, began: Instant) {
         for (name, member) in &mut self.members {
             let delay = member.config.start_delay;
             if !delay.is_zero() {
-                member.not_before = Some(now + delay);
+                member.not_before = Some(began + delay);
                 self.timers.set(Timer::Start(name.clone()), member.not_before);
             }
         }

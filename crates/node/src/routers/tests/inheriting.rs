@@ -6,6 +6,7 @@ use crate::legacy::Legacy;
 /// What a daemon leaves that dies now.
 fn left_by(routers: &Routers) -> Legacy {
     Legacy {
+        began: routers.began(),
         virtual_routers: routers.legacy(),
         silence_limit: routers.silence().map(|silence| silence.limit),
         verdicts: BTreeMap::new(),
@@ -53,7 +54,7 @@ fn whoever_comes_when_others_may_have_claimed_begins_as_a_backup() {
 #[test]
 fn a_backup_leaves_nothing() {
     let legacy = left_by(&one());
-    assert_eq!(legacy, Legacy::default());
+    assert_eq!(legacy, Legacy { began: Some(at(0)), ..Legacy::default() });
     let (after, _) = next(one_config(), &legacy, at(100));
     assert_eq!(state(&after, "web"), RouterState::Backup);
 }

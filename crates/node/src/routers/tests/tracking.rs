@@ -234,6 +234,22 @@ fn a_start_delay_ends_by_itself_and_holds_for_the_whole_group() {
 }
 
 #[test]
+fn a_start_delay_is_not_waited_for_again_by_the_next_daemon() {
+    let delayed = VirtualRouterConfig { start_delay: Duration::from_secs(20), ..virtual_router(51, 50) };
+    let routers = started(config(&[("web", delayed)], &[]));
+    let legacy = Legacy { began: routers.began(), ..Legacy::default() };
+    for (start, expected) in [(15_000, RouterState::Initialize), (20_000, RouterState::Backup)] {
+        let mut heir = Routers::new(Arc::clone(&routers.config), at(start));
+        heir.inherit(&legacy);
+        let _ = heir.handle(link_event(Some(link(&[OWN]))), at(start));
+        let _ = heir.handle(RoutersInput::Start, at(start));
+        assert_eq!(state(&heir, "web"), expected);
+        let _ = run_until(&mut heir, at(20_000));
+        assert_eq!(state(&heir, "web"), RouterState::Backup);
+    }
+}
+
+#[test]
 fn the_state_of_a_group_says_who_is_ready_and_who_holds_it_back() {
     let mut routers = pair();
     let group = |routers: &Routers| {
