@@ -97,7 +97,8 @@ impl Addresses {
     /// Returns when an address that had to wait is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let now = now();
-        self.fights.next().map(|at| Instant::now() + (at - now))
+        // One of the differences is nothing.
+        self.fights.next().and_then(|at| (Instant::now() + (at - now)).checked_sub(now - at))
     }
 
     /// Makes changes of addresses, but for those that something is lacking to, and returns what it took.
