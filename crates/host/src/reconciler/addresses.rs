@@ -97,8 +97,7 @@ impl Addresses {
     /// Returns when an address that had to wait is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let now = now();
-        // One of the differences is nothing.
-        self.fights.next().and_then(|at| (Instant::now() + (at - now)).checked_sub(now - at))
+        self.fights.next().map(|at| Instant::now() + (at - now))
     }
 
     /// Makes changes of addresses, but for those that something is lacking to, and returns what it took.

@@ -52,8 +52,6 @@ pub(super) struct Worker {
     refusals: Refusals,
     pace: Pace,
     audit_at: Instant,
-    /// When the last round began.
-    looked_round_at: Instant,
     agreement: Agreement,
     /// How often leases were renewed.
     renewals: u64,
@@ -102,7 +100,6 @@ impl Worker {
             refusals: Refusals::default(),
             pace: Pace::default(),
             audit_at: Instant::now() + AUDIT_INTERVAL,
-            looked_round_at: Instant::now(),
             agreement: Agreement::Pending,
             renewals: 0,
         };
@@ -114,9 +111,7 @@ impl Worker {
         loop {
             let retries =
                 [self.refusals.next(), self.services.retry_at(), self.addresses.next(), self.pace.next()];
-            // A moment that has come when it was last looked round is no reason to look again and again.
-            let ahead = retries.into_iter().flatten().filter(|retry| *retry > self.looked_round_at);
-            let wake_at = ahead.fold(self.audit_at, Instant::min);
+            let wake_at = retries.into_iter().flatten().fold(self.audit_at, Instant::min);
             let mut occasion = Occasion::Circumstance;
             let mut outcome = Ok(());
             tokio::select! {
@@ -197,7 +192,6 @@ impl Worker {
     /// Makes the kernel hold what is wanted, as far as it lets itself be made.
     async fn round(&mut self, wanted: &Wanted, occasion: Occasion) -> Round {
         let now = Instant::now();
-        self.looked_round_at = now;
         let state = wanted.state();
         self.services.begin(&state.services);
         let own = self.record.services().iter().chain(state.services.keys()).copied().collect();
