@@ -107,13 +107,13 @@ impl Fights {
         });
     }
 
-    /// Returns when [`Self::is_put_back`] or [`Self::conclude`] will have another answer.
-    pub fn next(&self) -> Option<Instant> {
+    /// Returns when [`Self::is_put_back`], for those that can be put back now, or [`Self::conclude`] will have another answer.
+    pub fn next(&self, is_possible: impl Fn(&InterfaceAddress) -> bool) -> Option<Instant> {
         self.by_address
-            .values()
-            .filter_map(|removed| match removed.presence {
+            .iter()
+            .filter_map(|(address, removed)| match removed.presence {
                 Presence::There => Some(removed.last + QUIET),
-                Presence::Missing { until } => Some(until),
+                Presence::Missing { until } => is_possible(address).then_some(until),
                 Presence::Due => None,
             })
             .min()
@@ -168,7 +168,9 @@ mod tests {
         for _ in 0..times {
             let missing_since = now;
             while !fights.is_put_back(&address(), now) {
-                now = fights.next().unwrap();
+                // Where it cannot be put back no moment is waited for.
+                assert_eq!(fights.next(|_| false), None);
+                now = fights.next(|_| true).unwrap();
             }
             fights.note_put_back(&address());
             waits.push(now - missing_since);
@@ -196,12 +198,12 @@ mod tests {
         assert_eq!(fights.news(), [begun]);
         fights.conclude(|_| true, last);
         assert_eq!(fights.news(), []);
-        let over_at = fights.next().unwrap();
+        let over_at = fights.next(|_| true).unwrap();
         fights.conclude(|_| true, over_at);
         let lasting = Duration::from_millis(1_500);
         let over = Fight { address: address(), removals: 6, lasting, course: Course::Over };
         assert_eq!(fights.news(), [over]);
-        assert_eq!(fights.next(), None);
+        assert_eq!(fights.next(|_| true), None);
     }
 
     #[test]

@@ -95,9 +95,11 @@ impl Addresses {
     }
 
     /// Returns when an address that had to wait is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self, interfaces: &Interfaces) -> Option<Instant> {
         let now = now();
-        self.fights.next().map(|at| Instant::now() + (at - now))
+        // One on an interface that is gone is looked at again when that comes back.
+        let is_possible = |address: &InterfaceAddress| interfaces.find(&address.interface).is_some();
+        self.fights.next(is_possible).map(|at| Instant::now() + (at - now))
     }
 
     /// Makes changes of addresses, but for those that something is lacking to, and returns what it took.

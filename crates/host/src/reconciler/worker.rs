@@ -109,8 +109,8 @@ impl Worker {
     /// Works until the engine is gone.
     pub(super) async fn run(mut self) {
         loop {
-            let retries =
-                [self.refusals.next(), self.services.retry_at(), self.addresses.next(), self.pace.next()];
+            let put_back_at = self.addresses.next(self.netlink.interfaces());
+            let retries = [self.refusals.next(), self.services.retry_at(), put_back_at, self.pace.next()];
             let wake_at = retries.into_iter().flatten().fold(self.audit_at, Instant::min);
             let mut occasion = Occasion::Circumstance;
             let mut outcome = Ok(());

@@ -52,7 +52,7 @@ fn whoever_comes_when_others_may_have_claimed_begins_as_a_backup() {
 }
 
 #[test]
-fn a_backup_leaves_nothing() {
+fn a_backup_leaves_nothing_but_when_it_began() {
     let legacy = left_by(&one());
     assert_eq!(legacy, Legacy { began: Some(at(0)), ..Legacy::default() });
     let (after, _) = next(one_config(), &legacy, at(100));
