@@ -154,6 +154,10 @@ impl Worker {
             if self.tell_links().await == Round::Abandoned {
                 return;
             }
+            // It may have come with something else, and whoever wished is told when it is settled.
+            if self.wishes.has_changed().unwrap_or(false) {
+                occasion = Occasion::Wish;
+            }
             loop {
                 let wanted = self.wishes.borrow_and_update().clone();
                 let Some(wanted) = wanted else { break };
