@@ -136,7 +136,9 @@ impl Routers {
     fn bear_refusal(&mut self, refusal: Refusal, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         let Refusal { change, kind, reason } = refusal;
         if let Change::Address(Step::Take, address) = &change {
+            // One that gives its role up does not wait for the kernel any more.
             if let Some(name) = self.holder(address)
+                && self.members[&name].is_active()
                 && !self.refused.contains_key(&name)
             {
                 self.timers.set(Timer::Patience(name.clone()), Some(now + REFUSAL_PATIENCE));
@@ -215,7 +217,7 @@ impl Routers {
         }
     }
 
-    /// Returns the Active virtual router that should hold this address.
+    /// Returns the virtual router that should hold this address: it is Active, or gives that role up and keeps what it has.
     fn holder(&self, address: &InterfaceAddress) -> Option<RouterName> {
         self.owner(|belongings| belongings.addresses.contains(address))
     }

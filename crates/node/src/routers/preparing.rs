@@ -96,6 +96,18 @@ impl Routers {
         }
     }
 
+    /// Ends the preparation of a hand-over that was to keep the role away from this node, and is not wanted any more.
+    pub(super) fn call_off_preparation(&mut self, name: &RouterName) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        let keeps_away = |preparing: &mut Preparing| match preparing.reason {
+            HandOverReason::Pass | HandOverReason::AddressFight => true,
+            HandOverReason::Stop | HandOverReason::Fault(_) => false,
+        };
+        if member.preparing.take_if(keeps_away).is_some() {
+            self.timers.set(Timer::Preparation(name.clone()), None);
+        }
+    }
+
     /// Forgets about the preparation of a hand-over to which it did not come: the role is another's already.
     pub(super) fn give_up_preparation(
         &mut self,

@@ -69,6 +69,27 @@ fn a_role_is_released_after_its_time_whatever_its_hooks_do() {
 }
 
 #[test]
+fn a_pass_that_is_called_off_while_its_hooks_run_hands_nothing_over_and_a_stop_is_not_called_off() {
+    let routers = BTreeSet::from([router("web")]);
+    let pass = || RoutersInput::Pass { routers: routers.clone(), until: None };
+    let release = || RoutersInput::Return { routers: routers.clone() };
+    let mut passed = alone();
+    assert_eq!(asked(&passed.handle(pass(), at(3_750))).len(), 1);
+    let _ = passed.handle(release(), at(3_800));
+    assert_eq!(sent(&passed.handle(prepared("web"), at(3_900))), []);
+    let outputs = run_until(&mut passed, at(6_000));
+    assert!(!sent(&outputs).contains(&Priority::RELEASE), "{outputs:?}");
+    assert_eq!(state(&passed, "web"), RouterState::Active);
+
+    let mut stopped = alone();
+    let _ = stopped.handle(pass(), at(3_750));
+    let _ = stopped.handle(RoutersInput::Shutdown, at(3_760));
+    let _ = stopped.handle(release(), at(3_800));
+    let _ = stopped.handle(prepared("web"), at(3_900));
+    assert_eq!(state(&stopped, "web"), RouterState::Leaving);
+}
+
+#[test]
 fn whoever_says_stop_twice_does_not_wait_for_hooks_either() {
     let mut routers = alone();
     let _ = routers.handle(RoutersInput::Shutdown, at(3_750));
