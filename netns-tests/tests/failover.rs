@@ -139,6 +139,39 @@ fn without_preemption_a_better_node_that_comes_back_waits_until_it_is_needed() {
 }
 
 #[test]
+fn a_better_node_that_comes_back_waits_for_its_preempt_delay_before_it_takes_over() {
+    let delay = Duration::from_secs(10);
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt_delay = \"10s\"\n"]), VIRTUAL);
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.look_from_now();
+
+    let started = Instant::now();
+    pair.start("lb1");
+    pair.wait_to_hear("lb1", 8);
+    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+    assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+
+    pair.daemon("lb1").wait_for("became_active", &[("reason", "preempting")], LIMIT);
+    assert!(started.elapsed() >= delay, "{:?}", started.elapsed());
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn an_active_that_dies_is_succeeded_whatever_is_left_of_the_preempt_delay() {
+    let mut pair = Pair::elected(&pair(&[WEB, "preempt_delay = \"1h\"\n"]), VIRTUAL);
+    pair.daemon("lb1").stop(LIMIT);
+    pair.wait_for_holder(VIRTUAL, "lb2");
+    pair.start("lb1");
+    pair.wait_to_hear("lb1", 8);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+    pair.lab().detach("lb2").unwrap();
+    pair.daemon("lb1").wait_for("became_active", &[("reason", "active_down")], LIMIT);
+    pair.wait_for_holders(VIRTUAL, &["lb1", "lb2"]);
+}
+
+#[test]
 fn a_rebooted_node_behind_a_port_that_does_not_forward_yet_steals_nothing_without_preemption() {
     let mut pair = Pair::idle(&pair(&[WEB, "[virtual_router.web.node.lb1]\npreempt = false\n"]));
     pair.start("lb2");

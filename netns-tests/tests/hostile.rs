@@ -325,3 +325,60 @@ fn a_flood_without_the_key_delays_no_advertisement() {
     let config = pair(&[WEB, "authentication.keys = { 1 = \"web.key\" }\n"]);
     assert_that_a_flood_does_nothing(&config, Duration::from_millis(100), &packets);
 }
+
+/// How many valid packets a second are sent: more in each interval than the nodes send in many.
+const STEADY: u32 = 300;
+
+/// After a flood of valid packets, which nobody can refuse, `lb1` alone holds the address. It has said no more than a
+/// word for each that it heard, besides its own, and neither node has told a line for each.
+#[track_caller]
+fn assert_that_a_valid_flood_is_bounded(packets: &[Packet]) -> Pair {
+    let config = pair(&[WEB]);
+    let interval = if config.contains("\"500ms\"") { 500 } else { 100 };
+    let start = Instant::now();
+    let mut pair = Pair::elected(&config, VIRTUAL);
+    let stranger = Stranger::at(pair.machine("client"));
+    pair.look_from_now();
+    let sent = flood(&stranger, packets, STEADY);
+    let reached = wait_until("Most of the flood on lb2", LIMIT, || {
+        Ok(pair.daemon("lb2").router("web").advertisements_received > u64::from(sent) / 2)
+    });
+    reached.unwrap_or_else(|error| panic!("{error}: {:?}", pair.daemon("lb2").router("web")));
+    pair.wait_to_hear("lb2", 5);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+
+    let lb1 = pair.daemon("lb1").router("web");
+    let due = start.elapsed().as_millis() / interval + 1;
+    let (said, heard) = (lb1.advertisements_sent, lb1.advertisements_received);
+    println!("{sent} packets in {FLOOD:?}: lb1 heard {heard} and said {said}, of which {due} were due");
+    assert!(u128::from(said) <= u128::from(heard) + due, "It said {said}, heard {heard}, and {due} were due");
+    for node in ["lb1", "lb2"] {
+        let told = pair.daemon(node).new_events();
+        println!("{node} told {} events", told.len());
+        assert!(told.len() < sent as usize / 3, "{node} told {} of {sent} packets: {told:?}", told.len());
+    }
+    pair
+}
+
+#[test]
+fn a_flood_of_lower_priorities_is_answered_once_each_told_once_and_moves_nobody() {
+    let mut pair = assert_that_a_valid_flood_is_bounded(&[Packet::version_3(50)]);
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).transitions(), [""; 0], "{node}");
+        assert!(pair.daemon(node).new_events().len() <= 10, "{:?}", pair.daemon(node).new_events());
+    }
+}
+
+/// Nothing but a key keeps the Backup from believing them.
+#[test]
+fn a_flood_of_releases_in_the_active_s_name_ends_with_one_holder_and_tells_no_line_for_each() {
+    let release = Packet { source: at("10.77.0.11"), ..Packet::version_3(0) };
+    let mut pair = assert_that_a_valid_flood_is_bounded(&[release]);
+    pair.daemon("lb2").wait_for("became_active", &[("reason", "active_released")], LIMIT);
+}
+
+#[test]
+fn a_flood_of_releases_and_lower_priorities_ends_with_one_holder_and_tells_no_line_for_each() {
+    let release = Packet { source: at("10.77.0.11"), ..Packet::version_3(0) };
+    assert_that_a_valid_flood_is_bounded(&[release, Packet::version_3(0), Packet::version_3(50)]);
+}

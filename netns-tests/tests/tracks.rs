@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lab::wait_until;
 use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
@@ -222,4 +222,112 @@ interface = "dummy0"
     pair.machine("lb1").run(&["ip", "link", "delete", "dummy0"]).unwrap();
     pair.wait_for_holders(VIRTUAL, &[]);
     pair.wait_for_holders("10.78.0.1", &[]);
+}
+
+/// Waits until a node has sent so many more advertisements.
+#[track_caller]
+fn wait_to_send(pair: &mut Pair, node: &str, more: u64) {
+    let daemon = pair.daemon(node);
+    let sent = || daemon.router("web").advertisements_sent;
+    let goal = sent() + more;
+    let waited = wait_until(&format!("{more} advertisements of {node}"), LIMIT, || Ok(sent() >= goal));
+    waited.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The advertisements, one a second, count the time.
+#[test]
+fn a_tracked_interface_that_flaps_moves_nothing_and_one_that_stays_away_or_back_does() {
+    let delay = Duration::from_secs(5);
+    let track = "[track.check]\ninterface = \"eth1\"\ndown_delay = \"5s\"\nup_delay = \"5s\"\n";
+    let mut pair = Pair::elected(&pair(&[SLOW_WEB, track]), VIRTUAL);
+    pair.look_from_now();
+    let flaps = |pair: &mut Pair, active: &str| {
+        pair.lab().port("lb1", "eth1").carrier_off().unwrap();
+        wait_to_send(pair, active, 1);
+        pair.lab().port("lb1", "eth1").carrier_on().unwrap();
+    };
+
+    flaps(&mut pair, "lb1");
+    wait_to_send(&mut pair, "lb1", 7);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+
+    let cut = Instant::now();
+    pair.lab().port("lb1", "eth1").carrier_off().unwrap();
+    pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    assert!(cut.elapsed() >= delay, "{:?}", cut.elapsed());
+    pair.wait_for_holder(VIRTUAL, "lb2");
+
+    pair.look_from_now();
+    pair.lab().port("lb1", "eth1").carrier_on().unwrap();
+    wait_to_send(&mut pair, "lb2", 1);
+    pair.lab().port("lb1", "eth1").carrier_off().unwrap();
+    wait_to_send(&mut pair, "lb2", 7);
+    assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
+    assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
+
+    let mended = Instant::now();
+    pair.lab().port("lb1", "eth1").carrier_on().unwrap();
+    pair.daemon("lb1").wait_for("track_up", &[("track", "check")], LIMIT);
+    assert!(mended.elapsed() >= delay, "{:?}", mended.elapsed());
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn an_interface_that_has_no_address_but_baton_s_and_link_local_ones_is_down_where_it_needs_one() {
+    const MOVING: &str = "10.78.0.1";
+    let moving = "unadvertised_addresses = [{ address = \"10.78.0.1/32\", interface = \"eth1\" }]\n";
+    let mut pair = Pair::idle(&pair(&[WEB, moving, TRACK, "interface = \"eth1\"\nneeds_address = true"]));
+    let own = pair.machine("lb1").addresses("eth1").unwrap();
+    let own: Vec<_> = own.iter().filter(|cidr| !cidr.address().to_string().starts_with("fe80")).collect();
+    let change = |pair: &Pair, verb: &str| {
+        for cidr in &own {
+            pair.machine("lb1").run(&["ip", "address", verb, &cidr.to_string(), "dev", "eth1"]).unwrap();
+        }
+    };
+    pair.elect(VIRTUAL);
+    pair.wait_for_holder(MOVING, "lb1");
+
+    change(&pair, "delete");
+    let event = pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    assert_eq!(event.field("reason"), "eth1 has no address of its own");
+    pair.wait_for_holder_of_all(&[VIRTUAL, MOVING], "lb2");
+    change(&pair, "add");
+    pair.wait_for_holder_of_all(&[VIRTUAL, MOVING], "lb1");
+}
+
+#[test]
+fn a_reversed_script_takes_the_role_away_while_it_ends_well() {
+    let mut pair = idle(|folder| {
+        let script = format!("script = [\"/bin/sh\", \"-c\", \"cat {folder}/away\"]\ninterval = \"100ms\"");
+        pair(&[WEB, TRACK, &script, "\nreverse = true"])
+    });
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    let away = pair.folder().write("away", "");
+    allow(&away, 0o644);
+    let event = pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
+    assert_eq!(event.field("reason"), "the script ended well");
+    pair.wait_for_holders(VIRTUAL, &[]);
+    fs::remove_file(&away).unwrap();
+    pair.wait_for_holder(VIRTUAL, "lb1");
+}
+
+#[test]
+fn a_reversed_process_takes_its_weight_from_the_priority_while_it_runs() {
+    let name = format!("rv-{}", std::process::id());
+    let mut pair = idle(|_| {
+        let process = format!("process = \"{name}\"\ninterval = \"100ms\"\nweight = -60");
+        pair(&[WEB, TRACK, &process, "\nreverse = true"])
+    });
+    let program = pair.folder().path().join(&name);
+    symlink("/bin/sleep", &program).unwrap();
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    wait_for_priority(&mut pair, "lb1", "base 150");
+    let mut command = Command::new(&program);
+    let running = Running(command.arg("1000").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait_for_priority(&mut pair, "lb1", "base 150, check -60 = 90");
+    drop(running);
+    wait_for_priority(&mut pair, "lb1", "base 150");
 }
