@@ -275,7 +275,8 @@ impl Routers {
         [self.timers.next(), self.announcing.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Returns which virtual routers are Active and the addresses that they should hold.
+    /// Returns which virtual routers should hold their addresses, and these: the Active ones, those that hand over, and
+    /// for a moment those that have yielded.
     pub fn roles(&self) -> Arc<Roles> {
         Arc::clone(&self.roles)
     }
