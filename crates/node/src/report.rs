@@ -34,6 +34,14 @@ pub enum HandOverReason {
 }
 
 impl HandOverReason {
+    /// Tells whether the virtual router takes part afterwards, and others are only preferred for a time.
+    pub const fn only_keeps_away(&self) -> bool {
+        match self {
+            Self::Pass | Self::AddressFight => true,
+            Self::Stop | Self::Fault(_) => false,
+        }
+    }
+
     /// Returns the stable word for it.
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -16,6 +16,8 @@ use crate::report::HandOverReason;
 pub(super) struct Preparing {
     reason: HandOverReason,
     progress: Progress,
+    /// Why the virtual router is as it is, as was told before.
+    before: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +56,17 @@ impl Routers {
     ) -> Preparation {
         let Some(time) = self.preparation_time(name) else { return Preparation::Needless };
         let member = self.members.get_mut(name).expect("only members hand over");
-        member.reason = format!("it is about to hand over, {reason}, when its hooks have run");
+        let told = format!("it is about to hand over, {reason}, when its hooks have run");
         if let Some(preparing) = &mut member.preparing {
             // Whoever ends has the last word on what comes after.
-            preparing.reason = reason.clone();
+            if preparing.reason.only_keeps_away() || !reason.only_keeps_away() {
+                preparing.reason = reason.clone();
+                member.reason = told;
+            }
             return Preparation::Underway;
         }
-        member.preparing = Some(Preparing { reason: reason.clone(), progress: Progress::Underway });
+        let before = std::mem::replace(&mut member.reason, told);
+        member.preparing = Some(Preparing { reason: reason.clone(), progress: Progress::Underway, before });
         let until = now + time;
         self.timers.set(Timer::Preparation(name.clone()), Some(until));
         let (router, reason) = (name.clone(), reason.to_string());
@@ -99,11 +105,8 @@ impl Routers {
     /// Ends the preparation of a hand-over that was to keep the role away from this node, and is not wanted any more.
     pub(super) fn call_off_preparation(&mut self, name: &RouterName) {
         let Some(member) = self.members.get_mut(name) else { return };
-        let keeps_away = |preparing: &mut Preparing| match preparing.reason {
-            HandOverReason::Pass | HandOverReason::AddressFight => true,
-            HandOverReason::Stop | HandOverReason::Fault(_) => false,
-        };
-        if member.preparing.take_if(keeps_away).is_some() {
+        if let Some(called_off) = member.preparing.take_if(|preparing| preparing.reason.only_keeps_away()) {
+            member.reason = called_off.before;
             self.timers.set(Timer::Preparation(name.clone()), None);
         }
     }

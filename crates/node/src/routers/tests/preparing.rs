@@ -76,17 +76,22 @@ fn a_pass_that_is_called_off_while_its_hooks_run_hands_nothing_over_and_a_stop_i
     let mut passed = alone();
     assert_eq!(asked(&passed.handle(pass(), at(3_750))).len(), 1);
     let _ = passed.handle(release(), at(3_800));
+    let status = &passed.status().virtual_routers["web"];
+    assert_eq!(status.reason, alone().status().virtual_routers["web"].reason);
     assert_eq!(sent(&passed.handle(prepared("web"), at(3_900))), []);
     let outputs = run_until(&mut passed, at(6_000));
     assert!(!sent(&outputs).contains(&Priority::RELEASE), "{outputs:?}");
     assert_eq!(state(&passed, "web"), RouterState::Active);
 
-    let mut stopped = alone();
-    let _ = stopped.handle(pass(), at(3_750));
-    let _ = stopped.handle(RoutersInput::Shutdown, at(3_760));
-    let _ = stopped.handle(release(), at(3_800));
-    let _ = stopped.handle(prepared("web"), at(3_900));
-    assert_eq!(state(&stopped, "web"), RouterState::Leaving);
+    for [first, second] in [[pass(), RoutersInput::Shutdown], [RoutersInput::Shutdown, pass()]] {
+        let mut stopped = alone();
+        let _ = stopped.handle(first, at(3_750));
+        let _ = stopped.handle(second, at(3_760));
+        let _ = stopped.handle(release(), at(3_800));
+        let _ = stopped.handle(prepared("web"), at(3_900));
+        assert_eq!(state(&stopped, "web"), RouterState::Leaving);
+        assert!(run_until(&mut stopped, at(6_000)).contains(&RoutersOutput::Exit));
+    }
 }
 
 #[test]
