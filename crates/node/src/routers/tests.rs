@@ -214,15 +214,8 @@ fn announced(outputs: &[RoutersOutput]) -> usize {
 }
 
 fn announcement_counts(outputs: &[RoutersOutput]) -> Vec<u8> {
-    let count = |output: &RoutersOutput| match output {
-        RoutersOutput::Announce(announcement) => Some(announcement.count),
-        RoutersOutput::Send(_)
-        | RoutersOutput::Introduce(_)
-        | RoutersOutput::Solicit(_)
-        | RoutersOutput::Report(_)
-        | RoutersOutput::RolesChanged
-        | RoutersOutput::Prepare { .. }
-        | RoutersOutput::Exit => None,
+    let count = |output: &RoutersOutput| {
+        if let RoutersOutput::Announce(announcement) = output { Some(announcement.count) } else { None }
     };
     outputs.iter().filter_map(count).collect()
 }
