@@ -76,6 +76,7 @@ impl Sockets {
             let index = links.get(&segment.interface).map(|link| link.index);
             segments.contains(segment) && index == Some(socket.interface_index())
         });
+        self.refused.retain(|segment| segments.contains(segment));
         self.needed = 0;
         for segment in segments {
             if !self.links.contains_key(&segment.interface) {
