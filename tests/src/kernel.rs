@@ -6,7 +6,7 @@ use std::time::Duration;
 use node::config::InterfaceAddress;
 use node::host_state::{HostState, Wanted};
 use node::plan::{Change, Step, plan};
-use node::reconciliation::{Agreement, Reconciliation, Refusal, RefusalKind};
+use node::reconciliation::{Agreement, Reconciliation, Refusal, RefusalKind, Said};
 
 use crate::invariants::{self, Broken};
 use crate::site::{is_kept, is_there};
@@ -314,11 +314,9 @@ impl Kernel {
         }
         for address in wanted.holdings.iter().flat_map(|holding| &holding.addresses) {
             if self.held.addresses.contains(address) && self.told.insert(address.clone()) {
-                outcome.taken.push(address.clone());
                 let is_fresh = taken.contains(&address);
-                if is_fresh && self.wish == Wish::Known && wanted.announced.contains(address) {
-                    outcome.announced.insert(address.clone());
-                }
+                let is_said = is_fresh && self.wish == Wish::Known && wanted.announced.contains(address);
+                outcome.taken.insert(address.clone(), if is_said { Said::Once } else { Said::Nothing });
             }
         }
     }

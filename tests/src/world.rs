@@ -11,6 +11,7 @@ use monotonic::Instant;
 use node::name::InterfaceName;
 use node::plan::Change;
 use node::pools::{Outcome, ProbeId};
+use node::reconciliation::Said;
 use node::report::Report;
 use node::{Datagram, Input, Segment};
 use vrrp::Family;
@@ -368,7 +369,8 @@ impl World {
             self.tell_devices(node)?;
         }
         let Some(outcome) = outcome else { return Ok(()) };
-        for address in &outcome.announced {
+        let announced = outcome.taken.iter().filter(|(_, said)| **said == Said::Once);
+        for (address, _) in announced {
             self.referee.hear_first_word(node, address, self.machines[node.0].kernel.told())?;
             self.announce(node, address, 1);
         }

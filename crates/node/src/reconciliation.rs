@@ -1,6 +1,6 @@
 //! What came of making the kernel hold what it should.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use virtual_server::service::ServiceKey;
 
@@ -11,10 +11,8 @@ use crate::plan::Change;
 /// The outcome of one round of work on the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Reconciliation {
-    /// The virtual addresses that the kernel holds since this round.
-    pub taken: Vec<InterfaceAddress>,
-    /// Those of them that the neighbours have heard of once.
-    pub announced: BTreeSet<InterfaceAddress>,
+    /// The virtual addresses that the kernel holds since this round, each with what the neighbours have heard of it.
+    pub taken: BTreeMap<InterfaceAddress, Said>,
     /// The virtual addresses that the kernel no longer holds since this round, as it should be.
     pub left: Vec<InterfaceAddress>,
     /// What the kernel did not do; it is tried again later, and reported again only when the reason is another.
@@ -35,6 +33,15 @@ pub struct Reconciliation {
     pub ipvs: Option<IpvsAvailability>,
     /// Whether the kernel now holds all that is wanted and nothing more.
     pub agreement: Agreement,
+}
+
+/// What the neighbours have heard of an address that has just been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing.
+    Nothing,
+    /// The first of what they are to hear.
+    Once,
 }
 
 /// Whether the kernel holds what is wanted.

@@ -109,12 +109,25 @@ pub enum Stance {
     Waiting {
         /// Why.
         reason: String,
+        /// Whose matter that is.
+        cause: Cause,
     },
     /// It cannot take part.
     Faulted {
         /// Why.
         reason: String,
+        /// Whose matter that is.
+        cause: Cause,
     },
+}
+
+/// Where the cause lies for which a member of a sync group does not take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// With the member itself.
+    Own,
+    /// With another member, whom it stays out with.
+    OfGroup,
 }
 
 /// One track at one moment.

@@ -335,10 +335,8 @@ fn delay(field: Field<'_>) -> Option<Duration> {
 }
 
 fn version(field: Field<'_>) -> Option<Version> {
-    match field.integer(2..=3)? {
-        2_u32 => Some(Version::V2),
-        _ => Some(Version::V3),
-    }
+    let number: u8 = field.integer(2..=3)?;
+    [Version::V2, Version::V3].into_iter().find(|version| version.number() == number)
 }
 
 fn interval(field: &Field<'_>, version: Version) -> Option<Centiseconds> {

@@ -43,8 +43,8 @@ impl MemberView {
             Stance::Leaving => ("leaving", None),
             Stance::Ready => ("ready", None),
             Stance::Watching => ("watching", None),
-            Stance::Waiting { reason } => ("waiting", Some(reason.clone())),
-            Stance::Faulted { reason } => ("fault", Some(reason.clone())),
+            Stance::Waiting { reason, .. } => ("waiting", Some(reason.clone())),
+            Stance::Faulted { reason, .. } => ("fault", Some(reason.clone())),
         };
         Self { stance: stance.to_owned(), reason }
     }

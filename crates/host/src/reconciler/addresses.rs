@@ -8,7 +8,7 @@ use node::fight::Fights;
 use node::input_drop::InputDrop;
 use node::name::InterfaceName;
 use node::plan::{Change, Step};
-use node::reconciliation::{Reconciliation, RefusalKind};
+use node::reconciliation::{Reconciliation, RefusalKind, Said};
 use tokio::time::Instant;
 
 use super::arrival::{self, Arrival, arrival};
@@ -38,6 +38,8 @@ pub(super) struct Lacking<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     told: BTreeSet<InterfaceAddress>,
+    /// Those that the neighbours have heard of once, and that are not told as taken yet.
+    announced: BTreeSet<InterfaceAddress>,
     fights: Fights,
     lease: Lease,
     /// Those whose lease is to be renewed.
@@ -179,6 +181,11 @@ impl Addresses {
         }
     }
 
+    /// Notes that the neighbours have heard once of these, which have just been taken.
+    pub(super) fn note_announced(&mut self, addresses: BTreeSet<InterfaceAddress>) {
+        self.announced.extend(addresses);
+    }
+
     /// Adds to the outcome which wanted addresses the kernel holds by now and did not before, and which of the others it
     /// does not hold any more.
     pub(super) fn note(
@@ -187,10 +194,11 @@ impl Addresses {
         wanted: &BTreeSet<InterfaceAddress>,
         outcome: &mut Reconciliation,
     ) {
-        outcome
-            .taken
-            .extend(own.intersection(wanted).filter(|address| !self.told.contains(address)).cloned());
-        self.told.extend(outcome.taken.iter().cloned());
+        let announced = mem::take(&mut self.announced);
+        let said = |address| if announced.contains(address) { Said::Once } else { Said::Nothing };
+        let taken = own.intersection(wanted).filter(|address| !self.told.contains(address));
+        outcome.taken.extend(taken.map(|address| (address.clone(), said(address))));
+        self.told.extend(outcome.taken.keys().cloned());
         let is_gone = |address: &InterfaceAddress| !own.contains(address) && !wanted.contains(address);
         let (gone, told) = mem::take(&mut self.told).into_iter().partition::<BTreeSet<_>, _>(is_gone);
         self.told = told;

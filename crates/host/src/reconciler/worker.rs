@@ -233,9 +233,9 @@ impl Worker {
                         // Those of IPv4 wait for no others.
                         let (here, arriving): (Vec<_>, Vec<_>) =
                             taken.into_iter().partition(|taken| taken.address.is_ipv4());
-                        outcome.announced.extend(self.announce(&here, wanted));
+                        self.announce(&here, wanted);
                         self.addresses.arrive(&arriving, &mut self.netlink, &self.record).await;
-                        outcome.announced.extend(self.announce(&arriving, wanted));
+                        self.announce(&arriving, wanted);
                     }
                     Subject::Device => {
                         self.devices.apply(piece, netlink, record, refusals, &mut outcome).await;
@@ -277,8 +277,8 @@ impl Worker {
         }
     }
 
-    /// Announces once what was taken, and returns it; nothing where the roles may be others by now.
-    fn announce(&self, taken: &[InterfaceAddress], wanted: &Wanted) -> BTreeSet<InterfaceAddress> {
+    /// Announces once what was taken, unless the roles may be others by now.
+    fn announce(&mut self, taken: &[InterfaceAddress], wanted: &Wanted) {
         let interfaces = self.netlink.interfaces();
         let is_there = |address: &&InterfaceAddress| {
             let interface = interfaces.find(&address.interface);
@@ -286,7 +286,8 @@ impl Worker {
         };
         let announced = taken.iter().filter(|address| wanted.announced.contains(*address)).filter(is_there);
         let is_overtaken = || self.wishes.has_changed().unwrap_or(true);
-        self.herald.announce(announced, interfaces, is_overtaken)
+        let announced = self.herald.announce(announced, interfaces, is_overtaken);
+        self.addresses.note_announced(announced);
     }
 
     /// Returns what can be done now of what there is to do; all that it makes is on record.
@@ -409,7 +410,6 @@ impl Worker {
 fn has_content(outcome: &Reconciliation) -> bool {
     let Reconciliation {
         taken,
-        announced: _,
         left,
         devices,
         rerouted,

@@ -128,8 +128,7 @@ impl Kernel {
         let mut all = Reconciliation::default();
         self.wait("the kernel to hold what is wanted", |event| {
             let KernelEvent::Reconciled(outcome) = event else { return None };
-            all.taken.extend_from_slice(&outcome.taken);
-            all.announced.extend(outcome.announced.iter().cloned());
+            all.taken.extend(outcome.taken.clone());
             all.left.extend_from_slice(&outcome.left);
             all.rerouted.extend_from_slice(&outcome.rerouted);
             all.refused.extend_from_slice(&outcome.refused);

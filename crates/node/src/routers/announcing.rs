@@ -10,6 +10,7 @@ use super::pacing::{AT_ONCE, Pace};
 use crate::config::{AnnouncementRate, Announcements, InterfaceAddress, VirtualRouterConfig};
 use crate::link::LinkState;
 use crate::name::InterfaceName;
+use crate::reconciliation::Said;
 use crate::timers::Timers;
 
 /// The addresses that this node announces, each with what comes next: those that stand here and whose virtual router is
@@ -41,14 +42,6 @@ pub(super) enum Origin {
     Taken,
     /// It is the owner's own.
     Own,
-}
-
-/// What the neighbours have heard of an address that has just been taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    Nothing,
-    /// The first of what they are to hear.
-    Once,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 //! Which addresses this node should hold, and what becomes of what the kernel answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use monotonic::Instant;
 use vrrp::Priority;
 
-use super::announcing::{Announced, Origin, Said};
+use super::announcing::{Announced, Origin};
 use super::member::Member;
 use super::{Phase, RolesAge, Routers, RoutersOutput, Timer};
 use crate::config::InterfaceAddress;
@@ -43,17 +43,16 @@ pub(super) struct Fought {
     again: u32,
 }
 
-/// An address that the kernel refused to an Active.
+/// Addresses that the kernel refused to a virtual router that should hold them, each with its reason; one at least.
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
-    pub(super) address: InterfaceAddress,
-    pub(super) reason: String,
+    pub(super) addresses: BTreeMap<InterfaceAddress, String>,
     pub(super) consequence: Consequence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Consequence {
-    /// The kernel may still give it.
+    /// The kernel may still give them.
     Patience,
     /// The role was given up.
     Penalty,
@@ -68,7 +67,6 @@ impl Routers {
     ) {
         let Reconciliation {
             taken,
-            announced,
             left,
             devices,
             rerouted,
@@ -91,15 +89,11 @@ impl Routers {
             self.count_repair(&change);
             outputs.push(RoutersOutput::Report(Report::Repaired { change }));
         }
-        for address in taken {
+        for (address, said) in taken {
             outputs.push(RoutersOutput::Report(Report::AddressTaken { address: address.clone() }));
-            let said = if announced.contains(&address) { Said::Once } else { Said::Nothing };
             self.announcing.stands(address.clone(), said, now);
             let Some(name) = self.holder(&address) else { continue };
-            if self.refused.get(&name).is_some_and(|refused| refused.address == address) {
-                self.refused.remove(&name);
-                self.timers.set(Timer::Patience(name.clone()), None);
-            }
+            self.end_refusals(&name, |refused| *refused == address);
         }
         for change in devices {
             outputs.push(RoutersOutput::Report(Report::DeviceChanged { change }));
@@ -136,14 +130,8 @@ impl Routers {
     fn bear_refusal(&mut self, refusal: Refusal, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         let Refusal { change, kind, reason } = refusal;
         if let Change::Address(Step::Take, address) = &change {
-            // One that gives its role up does not wait for the kernel any more.
-            if let Some(name) = self.holder(address)
-                && self.members[&name].is_active()
-                && !self.refused.contains_key(&name)
-            {
-                self.timers.set(Timer::Patience(name.clone()), Some(now + REFUSAL_PATIENCE));
-                let (address, reason) = (address.clone(), reason.clone());
-                self.refused.insert(name, Refused { address, reason, consequence: Consequence::Patience });
+            if let Some(name) = self.holder(address) {
+                self.note_refusal(&name, address.clone(), reason.clone(), now);
             }
             match kind {
                 RefusalKind::Foreign => {
@@ -157,6 +145,52 @@ impl Routers {
             self.note_accepted(drop, &reason, now, outputs);
         }
         outputs.push(RoutersOutput::Report(Report::ChangeRefused { change, reason }));
+    }
+
+    fn note_refusal(&mut self, name: &RouterName, address: InterfaceAddress, reason: String, now: Instant) {
+        let fresh = || Refused { addresses: BTreeMap::new(), consequence: Consequence::Patience };
+        let is_first = !self.refused.contains_key(name);
+        self.refused.entry(name.clone()).or_insert_with(fresh).addresses.insert(address, reason);
+        if is_first && self.members[name].is_active() {
+            self.begin_patience(name, now);
+        }
+    }
+
+    /// Gives the kernel some time where it has refused an Active an address; it says so only once.
+    pub(super) fn begin_patience(&mut self, name: &RouterName, now: Instant) {
+        if self.refused.contains_key(name) {
+            self.timers.set(Timer::Patience(name.clone()), Some(now + REFUSAL_PATIENCE));
+        }
+    }
+
+    /// One that gives its role up does not wait for the kernel any more. It may get the role back while it holds what it
+    /// has, so that what was refused stays known until then.
+    pub(super) fn end_patience(&mut self, name: &RouterName) {
+        self.roles_age = RolesAge::Stale;
+        self.timers.set(Timer::Patience(name.clone()), None);
+    }
+
+    /// Takes it that some of the addresses of a virtual router are refused no longer.
+    fn end_refusals(&mut self, name: &RouterName, is_over: impl Fn(&InterfaceAddress) -> bool) {
+        let Some(refused) = self.refused.get_mut(name) else { return };
+        refused.addresses.retain(|address, _| !is_over(address));
+        if refused.addresses.is_empty() {
+            self.refused.remove(name);
+            self.timers.set(Timer::Patience(name.clone()), None);
+        }
+    }
+
+    /// Forgets what the kernel refused to those that should not hold it any more.
+    fn forget_refusals(&mut self) {
+        let patient = self.refused.iter().filter(|(_, refused)| refused.consequence == Consequence::Patience);
+        let patient: Vec<_> = patient.map(|(name, _)| name.clone()).collect();
+        let roles = Arc::clone(&self.roles);
+        for name in patient {
+            let held = roles.held.get(&name);
+            self.end_refusals(&name, |address| {
+                held.is_none_or(|belongings| !belongings.addresses.contains(address))
+            });
+        }
     }
 
     /// Whoever keeps removing an address here does not do it on the other nodes: one of them serves better meanwhile. Where
@@ -244,6 +278,7 @@ impl Routers {
         let announced: Vec<_> = active.flat_map(|member| self.announced(member)).collect();
         if roles != *self.roles {
             self.roles = Arc::new(roles);
+            self.forget_refusals();
             outputs.push(RoutersOutput::RolesChanged);
         }
         let announcements = self.announcing.follow(&announced, &self.links, now);

@@ -7,8 +7,9 @@ use vrrp::State;
 
 use super::Routers;
 use super::member::{Member, Standing};
+use crate::fault::{Fault, Wait};
 use crate::name::{GroupName, RouterName};
-use crate::status::{GroupStatus, RouterState, Stance};
+use crate::status::{Cause, GroupStatus, RouterState, Stance};
 
 impl Routers {
     /// Returns how each sync group stands at a moment.
@@ -29,16 +30,39 @@ impl Routers {
 
 fn stance(member: &Member, now: Instant) -> Stance {
     match &member.standing {
-        Standing::Idle => Stance::Waiting { reason: member.reason.clone() },
-        Standing::Waiting(wait) => Stance::Waiting { reason: wait.to_string() },
-        Standing::Faulted(fault) => Stance::Faulted { reason: fault.to_string() },
+        Standing::Idle => Stance::Waiting { reason: member.reason.clone(), cause: Cause::Own },
+        Standing::Waiting(wait) => Stance::Waiting { reason: wait.to_string(), cause: cause_of_wait(wait) },
+        Standing::Faulted(fault) => {
+            Stance::Faulted { reason: fault.to_string(), cause: cause_of_fault(fault) }
+        }
         Standing::Running(machine) => match machine.state() {
-            State::Initialize => Stance::Waiting { reason: member.reason.clone() },
+            State::Initialize => Stance::Waiting { reason: member.reason.clone(), cause: Cause::Own },
             State::Active { .. } => Stance::Active,
             State::Leaving { .. } => Stance::Leaving,
             State::Backup { active_down_at, .. } if active_down_at <= now => Stance::Ready,
             State::Backup { .. } => Stance::Watching,
         },
+    }
+}
+
+fn cause_of_wait(wait: &Wait) -> Cause {
+    match wait {
+        Wait::Track { .. } | Wait::StartDelay => Cause::Own,
+        Wait::SyncGroup { .. } => Cause::OfGroup,
+    }
+}
+
+fn cause_of_fault(fault: &Fault) -> Cause {
+    match fault {
+        Fault::InterfaceMissing { .. }
+        | Fault::InterfaceDown { .. }
+        | Fault::NoSource { .. }
+        | Fault::SourceMissing { .. }
+        | Fault::AddressForeign { .. }
+        | Fault::AddressRefused { .. }
+        | Fault::NotDropped { .. }
+        | Fault::TrackDown { .. } => Cause::Own,
+        Fault::SyncGroup { .. } => Cause::OfGroup,
     }
 }
 
@@ -75,12 +99,11 @@ fn reason(members: &BTreeMap<RouterName, Stance>) -> String {
         members.iter().filter(|(_, stance)| wanted(stance)).map(|(name, _)| name.as_str()).collect()
     };
     let held_back = members.iter().find_map(|(name, stance)| match stance {
-        // One that is out because another is says nothing new.
-        Stance::Faulted { reason } | Stance::Waiting { reason } if !reason.contains("of its sync group") => {
+        Stance::Faulted { reason, cause: Cause::Own } | Stance::Waiting { reason, cause: Cause::Own } => {
             Some(format!("{name} holds it back: {reason}"))
         }
-        Stance::Faulted { .. }
-        | Stance::Waiting { .. }
+        Stance::Faulted { cause: Cause::OfGroup, .. }
+        | Stance::Waiting { cause: Cause::OfGroup, .. }
         | Stance::Active
         | Stance::Leaving
         | Stance::Ready

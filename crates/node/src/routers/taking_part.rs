@@ -63,19 +63,25 @@ impl Routers {
         match self.members[name].standing {
             // What is not known yet takes no role away.
             Standing::Running(_) => Ok(source),
-            _ if self.inheritance.has(name, now) => Ok(source),
-            _ if self.members[name].not_before.is_some_and(|moment| now < moment) => {
-                Err(Obstacle::Wait(Wait::StartDelay))
-            }
             Standing::Idle | Standing::Waiting(_) | Standing::Faulted(_) => {
-                self.track_wait(name).map_or(Ok(source), |wait| Err(Obstacle::Wait(wait)))
+                let wait = self.start_wait(name, now).or_else(|| self.track_wait(name));
+                match wait {
+                    Some(wait) if !self.inheritance.has(name, now) => Err(Obstacle::Wait(wait)),
+                    Some(_) | None => Ok(source),
+                }
             }
         }
     }
 
+    fn start_wait(&self, name: &RouterName, now: Instant) -> Option<Wait> {
+        let is_early = self.members[name].not_before.is_some_and(|moment| now < moment);
+        is_early.then_some(Wait::StartDelay)
+    }
+
     fn usable_source(&self, name: &RouterName) -> Result<IpAddr, Fault> {
         match self.refused.get(name) {
-            Some(Refused { address, reason, consequence: Consequence::Penalty }) => {
+            Some(Refused { addresses, consequence: Consequence::Penalty }) => {
+                let (address, reason) = addresses.first_key_value().expect("one at least was refused");
                 Err(Fault::AddressRefused { address: address.clone(), reason: reason.clone() })
             }
             Some(Refused { consequence: Consequence::Patience, .. }) | None => {
@@ -202,15 +208,6 @@ impl Routers {
         self.set_timers(name);
     }
 
-    /// The kernel's answer no longer matters to a virtual router that has left the role.
-    fn end_patience(&mut self, name: &RouterName) {
-        self.roles_age = RolesAge::Stale;
-        if self.refused.get(name).is_some_and(|refused| refused.consequence == Consequence::Patience) {
-            self.refused.remove(name);
-            self.timers.set(Timer::Patience(name.clone()), None);
-        }
-    }
-
     fn follow_up(
         &mut self,
         name: &RouterName,
@@ -241,6 +238,7 @@ impl Routers {
                     member.counters.became_active += 1;
                     outputs.push(RoutersOutput::Report(Report::BecameActive { router: name.clone(), cause }));
                     self.end_absence(name, now, outputs);
+                    self.begin_patience(name, now);
                 }
                 // Since when it is Active, and why, was left to it.
                 RouterAction::Resumed => self.roles_age = RolesAge::Stale,

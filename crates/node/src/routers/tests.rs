@@ -26,7 +26,7 @@ use crate::config::{AcceptMode, Announcements, EngineConfig, Transport, VirtualR
 use crate::host_state::FirstWord;
 use crate::name::NodeName;
 use crate::plan::{Change, Step};
-use crate::reconciliation::{Refusal, RefusalKind};
+use crate::reconciliation::{Refusal, RefusalKind, Said};
 use crate::status::RouterState;
 
 const OWN: [u8; 4] = [10, 77, 0, 11];
@@ -167,7 +167,17 @@ fn hear_bytes_from(
 }
 
 fn taken(addresses: &[InterfaceAddress]) -> RoutersInput<'static> {
-    RoutersInput::Reconciled(Reconciliation { taken: addresses.to_vec(), ..Reconciliation::default() })
+    let taken = addresses.iter().map(|address| (address.clone(), Said::Nothing)).collect();
+    RoutersInput::Reconciled(Reconciliation { taken, ..Reconciliation::default() })
+}
+
+fn refused(last: u8) -> RoutersInput<'static> {
+    let refusal = Refusal {
+        change: Change::Address(Step::Take, virtual_address(last)),
+        kind: RefusalKind::Kernel,
+        reason: "out of memory".to_owned(),
+    };
+    RoutersInput::Reconciled(Reconciliation { refused: vec![refusal], ..Reconciliation::default() })
 }
 
 fn state(routers: &Routers, name: &str) -> RouterState {
@@ -251,8 +261,8 @@ fn what_was_said_when_an_address_was_taken_is_the_first_of_its_burst() {
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
     assert_eq!(routers.roles().held[&router("web")].first_word, FirstWord::AtOnce);
-    let announced = [virtual_address(50)].into();
-    let outcome = Reconciliation { taken: vec![virtual_address(50)], announced, ..Reconciliation::default() };
+    let taken_and_announced = [(virtual_address(50), Said::Once)].into();
+    let outcome = Reconciliation { taken: taken_and_announced, ..Reconciliation::default() };
     assert_eq!(announcement_counts(&routers.handle(RoutersInput::Reconciled(outcome), at(3_700))), [4]);
     assert_eq!(announcement_counts(&run_until(&mut routers, at(8_700))), [5]);
     assert_eq!(announcement_counts(&routers.handle(taken(&[virtual_address(50)]), at(8_800))), [5]);
@@ -382,18 +392,12 @@ fn a_changed_source_address_is_used_without_leaving_the_role() {
 fn an_active_whose_address_the_kernel_keeps_refusing_gives_the_role_up_and_tries_again_later() {
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));
-    let refusal = Refusal {
-        change: Change::Address(Step::Take, virtual_address(50)),
-        kind: RefusalKind::Kernel,
-        reason: "out of memory".to_owned(),
-    };
-    let refused = Reconciliation { refused: vec![refusal], ..Reconciliation::default() };
-    let _ = routers.handle(RoutersInput::Reconciled(refused.clone()), at(3_700));
+    let _ = routers.handle(refused(50), at(3_700));
     let _ = routers.handle(taken(&[virtual_address(50)]), at(4_000));
     let _ = run_until(&mut routers, at(6_000));
     assert_eq!(state(&routers, "web"), RouterState::Active, "it was given in time");
 
-    let _ = routers.handle(RoutersInput::Reconciled(refused), at(6_000));
+    let _ = routers.handle(refused(50), at(6_000));
     let outputs = run_until(&mut routers, at(7_000));
     assert_eq!(sent(&outputs).last(), Some(&Priority::RELEASE));
     assert_eq!(state(&routers, "web"), RouterState::Leaving, "somebody else may want it");
@@ -403,6 +407,21 @@ fn an_active_whose_address_the_kernel_keeps_refusing_gives_the_role_up_and_tries
     assert_eq!(state(&routers, "web"), RouterState::Fault);
     let _ = run_until(&mut routers, at(37_000));
     assert_eq!(state(&routers, "web"), RouterState::Backup);
+}
+
+#[test]
+fn an_address_that_is_given_at_last_takes_no_other_refusal_back() {
+    let two = VirtualRouterConfig {
+        addresses: vec![virtual_address(50), virtual_address(51)],
+        ..virtual_router(51, 100)
+    };
+    let mut routers = started(config(&[("web", two)], &[]));
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(refused(50), at(3_700));
+    let _ = routers.handle(refused(51), at(3_700));
+    let _ = routers.handle(taken(&[virtual_address(50)]), at(3_800));
+    let _ = run_until(&mut routers, at(4_700));
+    assert_eq!(state(&routers, "web"), RouterState::Leaving);
 }
 
 #[test]
@@ -422,7 +441,7 @@ fn an_address_that_somebody_removed_is_counted_and_announced_again() {
     let _ = run_until(&mut routers, at(3_700));
     let change = Change::Address(Step::Take, virtual_address(50));
     let repaired = Reconciliation {
-        taken: vec![virtual_address(50)],
+        taken: [(virtual_address(50), Said::Nothing)].into(),
         repaired: vec![change.clone()],
         ..Reconciliation::default()
     };

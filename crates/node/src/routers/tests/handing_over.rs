@@ -138,6 +138,18 @@ fn a_router_that_nobody_wants_is_active_again_and_says_so() {
 }
 
 #[test]
+fn what_the_kernel_refused_meanwhile_counts_where_nobody_takes_over() {
+    let mut routers = one();
+    let _ = run_until(&mut routers, at(3_700));
+    let _ = routers.handle(pass("web", None), at(3_800));
+    let _ = routers.handle(refused(50), at(3_810));
+    let _ = run_until(&mut routers, at(5_000));
+    assert_eq!(state(&routers, "web"), RouterState::Active, "nobody took over");
+    let _ = run_until(&mut routers, at(6_000));
+    assert_eq!(state(&routers, "web"), RouterState::Leaving, "it has no address to serve with");
+}
+
+#[test]
 fn a_fault_that_leaves_a_router_able_to_speak_is_handed_over() {
     let mut routers = one();
     let _ = run_until(&mut routers, at(3_700));

@@ -49,13 +49,7 @@ fn where_nothing_is_announced_it_asks_who_has_them_and_leaves_them_after_a_twent
 #[test]
 fn a_refusal_that_comes_too_late_keeps_no_backup_out_of_the_election() {
     let mut routers = outranked(one());
-    let refusal = Refusal {
-        change: Change::Address(Step::Take, virtual_address(50)),
-        kind: RefusalKind::Kernel,
-        reason: "out of memory".to_owned(),
-    };
-    let refused = Reconciliation { refused: vec![refusal], ..Reconciliation::default() };
-    let _ = routers.handle(RoutersInput::Reconciled(refused), at(3_801));
+    let _ = routers.handle(refused(50), at(3_801));
     for second in [4, 5, 6] {
         let _ = run_until(&mut routers, at(second * 1_000));
         let _ = hear(&mut routers, &advertisement(51, 200), at(second * 1_000));
