@@ -14,7 +14,6 @@ mod folder;
 pub mod frames;
 pub mod frr;
 pub mod keepalived;
-pub mod packet;
 mod pair;
 pub mod peer;
 mod status;

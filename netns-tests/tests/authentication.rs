@@ -5,10 +5,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use lab::wait_until;
+use lab::{Eavesdropper, Packet, Stranger, wait_until};
 use netns_tests::dialect::{Dialect, Preferred, Transport, Version};
 use netns_tests::keepalived::Keepalived;
-use netns_tests::packet::{Eavesdropper, Packet, Stranger};
 use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
 
 const OLD_KEY: &str = "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
@@ -73,17 +72,17 @@ fn a_pair_that_signs_works_in_version_2() {
 #[test]
 fn strangers_and_recordings_do_not_move_a_pair_that_signs() {
     let mut pair = idle(&authenticated(WEB, WITH_OLD_KEY));
-    let mut wire = Eavesdropper::at(pair.machine("client"));
+    let mut wire = Eavesdropper::at(pair.machine("client")).unwrap();
     pair.elect(VIRTUAL);
-    let recorded = wire.hear_from(at("10.77.0.11"));
+    let recorded = wire.hear_from(at("10.77.0.11"), LIMIT).unwrap();
     let client = pair.ping(VIRTUAL);
     pair.look_from_now();
-    let stranger = Stranger::at(pair.machine("client"));
+    let stranger = Stranger::at(pair.machine("client")).unwrap();
     for priority in [255, 0] {
-        stranger.send(&Packet::version_3(priority));
+        stranger.send(&Packet::version_3(priority)).unwrap();
         // Somebody who takes the Active's name, and whoever has heard it.
-        stranger.send(&Packet { source: at("10.77.0.11"), ..Packet::version_3(priority) });
-        stranger.send(&recorded);
+        stranger.send(&Packet { source: at("10.77.0.11"), ..Packet::version_3(priority) }).unwrap();
+        stranger.send(&recorded).unwrap();
     }
     let counted = wait_until("The count of refused packets", LIMIT, || {
         let refused = pair.daemon("lb2").router("web").refused;

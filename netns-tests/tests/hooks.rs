@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use lab::wait_until;
-use netns_tests::packet::{Packet, Stranger};
+use lab::{Packet, Stranger, wait_until};
 use netns_tests::{Event, LIMIT, Pair, VIRTUAL, WEB, pair};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
@@ -169,7 +168,7 @@ fn after_another_active_is_over_the_hooks_of_the_active_run_again() {
         with_script("on = [\"active\"]", "#!/bin/sh\necho $BATON_REASON >> $HERE/said-$BATON_NODE\n");
     pair.elect(VIRTUAL);
     told(&mut pair, "lb1", "hook_succeeded", "active");
-    Stranger::at(pair.machine("client")).send(&Packet::version_3(50));
+    Stranger::at(pair.machine("client")).unwrap().send(&Packet::version_3(50)).unwrap();
     pair.daemon("lb1").wait_for("dual_active_over", &[("virtual_router", "web")], LIMIT);
     wait_for_text(&pair, "said-lb1", |text| {
         text.ends_with("another node was Active besides this one and is not any more\n")

@@ -5,11 +5,9 @@
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{Capture, wait_until};
-use netns_tests::packet::{Packet, Stranger};
+use lab::{Capture, Packet, Stranger, wait_until};
 use netns_tests::{LIMIT, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
 
 /// How often each packet is sent.
@@ -19,13 +17,13 @@ const TIMES: u64 = 20;
 #[track_caller]
 fn assert_refused(config: &str, router: &str, address: &str, nodes: &[&str], packets: &[(&str, Packet)]) {
     let mut pair = Pair::elected(config, address);
-    let stranger = Stranger::at(pair.machine("client"));
+    let stranger = Stranger::at(pair.machine("client")).unwrap();
     let before: Vec<_> = nodes.iter().map(|node| pair.daemon(node).router(router)).collect();
     pair.look_from_now();
     let mut expected = std::collections::BTreeMap::new();
     for (reason, packet) in packets {
         for _ in 0..TIMES {
-            stranger.send(packet);
+            stranger.send(packet).unwrap();
         }
         *expected.entry((*reason).to_owned()).or_insert(0) += TIMES;
     }
@@ -141,9 +139,9 @@ fn a_packet_from_a_node_s_own_address_is_refused() {
     // Otherwise the kernel drops such packets before anybody sees them.
     pair.machine("lb1").set_sysctl("net/ipv4/conf/all/accept_local", "1").unwrap();
     pair.look_from_now();
-    let stranger = Stranger::at(pair.machine("client"));
+    let stranger = Stranger::at(pair.machine("client")).unwrap();
     let own = Ipv4Addr::new(10, 77, 0, 11);
-    stranger.send(&Packet { source: own.into(), ..Packet::version_3(255) });
+    stranger.send(&Packet { source: own.into(), ..Packet::version_3(255) }).unwrap();
     pair.daemon("lb1").wait_for("advertisement_refused", &[("reason", "own_source")], LIMIT);
     assert_eq!(pair.daemon("lb1").router("web").refused["own_source"], 1);
     assert_eq!(pair.daemon("lb1").transitions(), [""; 0]);
@@ -163,11 +161,11 @@ fn another_address_list_of_the_other_node_is_accepted_and_told() {
 #[test]
 fn a_foreign_pair_with_the_same_number_is_named_and_changes_nothing_unless_it_outranks() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
-    let stranger = Stranger::at(pair.machine("client"));
+    let stranger = Stranger::at(pair.machine("client")).unwrap();
     let foreign = |priority| Packet::version_3(priority).with(8, &[10, 77, 0, 99]);
     pair.look_from_now();
     for _ in 0..TIMES {
-        stranger.send(&foreign(50));
+        stranger.send(&foreign(50)).unwrap();
     }
     let fields = [("virtual_router", "web"), ("peer", "10.77.0.100"), ("addresses", "10.77.0.99")];
     for node in ["lb1", "lb2"] {
@@ -181,7 +179,7 @@ fn a_foreign_pair_with_the_same_number_is_named_and_changes_nothing_unless_it_ou
     pair.wait_for_holder(VIRTUAL, "lb1");
 
     // Better than both: it takes the role away until it is silent, as anybody would.
-    stranger.send(&foreign(200));
+    stranger.send(&foreign(200)).unwrap();
     let outranked = [("reason", "outranked"), ("peer", "10.77.0.100"), ("priority", "200")];
     pair.daemon("lb1").wait_for("became_backup", &outranked, LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");
@@ -195,7 +193,7 @@ fn another_interval_is_learnt_and_told() {
     pair.look_from_now();
     let slow = Packet::version_3(200).with(4, &100_u16.to_be_bytes());
     let sent = Instant::now();
-    Stranger::at(pair.machine("client")).send(&slow);
+    Stranger::at(pair.machine("client")).unwrap().send(&slow).unwrap();
     pair.daemon("lb2").wait_for("interval_differs", &[("peer", "10.77.0.100")], LIMIT);
     pair.daemon("lb1").wait_for("became_backup", &[], LIMIT);
     // Three intervals of a second; with their own the nodes would be back after less than half a second.
@@ -212,22 +210,6 @@ const FLOOD: Duration = Duration::from_secs(3);
 /// How long an Active may be silent on a busy machine: a packet that was believed would silence it for longer.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Sends packets in turn for a while, and returns how many.
-#[track_caller]
-fn flood(stranger: &Stranger, packets: &[Packet], rate: u32) -> u32 {
-    let mut packets = packets.iter().cycle();
-    let (start, mut sent) = (Instant::now(), 0_u32);
-    while start.elapsed() < FLOOD {
-        let due = start.elapsed().as_micros() * u128::from(rate) / 1_000_000;
-        while u128::from(sent) < due && start.elapsed() < FLOOD {
-            stranger.send(packets.next().expect("a cycle has no end"));
-            sent += 1;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    sent
-}
-
 /// A flood of packets to the Active costs the client nothing, moves nobody, and silences nobody.
 #[track_caller]
 fn assert_that_a_flood_does_nothing(config: &str, interval: Duration, packets: &[Packet]) {
@@ -239,7 +221,7 @@ fn assert_that_a_flood_does_nothing(config: &str, interval: Duration, packets: &
     pair.elect(VIRTUAL);
     let client = pair.ping(VIRTUAL);
     pair.look_from_now();
-    let stranger = Stranger::at(pair.machine("client"));
+    let stranger = Stranger::at(pair.machine("client")).unwrap();
     for rate in RATES {
         let counted = |pair: &mut Pair| -> u64 {
             let daemon = pair.daemon("lb1");
@@ -248,7 +230,7 @@ fn assert_that_a_flood_does_nothing(config: &str, interval: Duration, packets: &
         let before = counted(&mut pair);
         let mut wire =
             Capture::start(pair.machine("lb2"), "eth0", "src host 10.77.0.11 and ip proto 112").unwrap();
-        let sent = flood(&stranger, packets, rate);
+        let sent = stranger.flood(packets, rate, FLOOD).unwrap();
         pair.wait_to_hear("lb2", 3);
         wire.stop().unwrap();
 
@@ -337,9 +319,9 @@ fn assert_that_a_valid_flood_is_bounded(packets: &[Packet]) -> Pair {
     let interval = if config.contains("\"500ms\"") { 500 } else { 100 };
     let start = Instant::now();
     let mut pair = Pair::elected(&config, VIRTUAL);
-    let stranger = Stranger::at(pair.machine("client"));
+    let stranger = Stranger::at(pair.machine("client")).unwrap();
     pair.look_from_now();
-    let sent = flood(&stranger, packets, STEADY);
+    let sent = stranger.flood(packets, STEADY, FLOOD).unwrap();
     let reached = wait_until("Most of the flood on lb2", LIMIT, || {
         Ok(pair.daemon("lb2").router("web").advertisements_received > u64::from(sent) / 2)
     });

@@ -1,17 +1,17 @@
 //! Packets that no honest node sends, and a stranger on the segment who sends them.
 
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use lab::{Namespace, wait_until};
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{Ipv4Packet, MutableIpv4Packet};
 use pnet::packet::{MutablePacket as _, Packet as _};
 use pnet::util;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::LIMIT;
+use crate::{Error, Namespace, Result, wait_until};
 
 /// VRRP's number among the protocols of IP.
 const PROTOCOL: u8 = 112;
@@ -93,6 +93,22 @@ impl Packet {
         self
     }
 
+    /// With the checksum over a pseudo-header and the message: over IPv4 what peers that read RFC 5798 so want of version 3.
+    ///
+    /// # Panics
+    /// Over IPv6, which has no other checksum than [`Packet::with_checksum`].
+    #[must_use]
+    pub fn with_pseudo_header_checksum(mut self) -> Self {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (self.source, self.destination) else {
+            panic!("{self:?} is not of IPv4");
+        };
+        let protocol = IpNextHeaderProtocol(PROTOCOL);
+        let checksum =
+            util::ipv4_checksum(&self.message, CHECKSUM_WORD, &[], &source, &destination, protocol);
+        self.message[CHECKSUM_WORD * 2..CHECKSUM_WORD * 2 + 2].copy_from_slice(&checksum.to_be_bytes());
+        self
+    }
+
     /// With a checksum that fits in no way.
     #[must_use]
     pub fn with_wrong_checksum(mut self) -> Self {
@@ -113,33 +129,32 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    /// Somebody at the client's `eth0`.
+    /// Somebody at the client's `eth0`, who does not hear himself there.
     ///
-    /// # Panics
+    /// # Errors
     /// Without root.
-    #[track_caller]
-    pub fn at(client: &Namespace) -> Self {
+    pub fn at(client: &Namespace) -> Result<Self> {
         let open = || -> io::Result<Self> {
             let protocol = Some(Protocol::from(i32::from(PROTOCOL)));
             let v4 = Socket::new(Domain::IPV4, Type::RAW, protocol)?;
             v4.set_header_included_v4(true)?;
+            v4.set_multicast_loop_v4(false)?;
             let v6 = Socket::new(Domain::IPV6, Type::RAW, protocol)?;
+            v6.set_multicast_loop_v6(false)?;
             for socket in [&v4, &v6] {
                 socket.bind_device(Some(b"eth0"))?;
             }
             v6.bind(&SocketAddr::new(CLIENT_V6.into(), 0).into())?;
             Ok(Self { v4, v6 })
         };
-        let opened = client.enter(open).unwrap_or_else(|error| panic!("{error}"));
-        opened.unwrap_or_else(|error| panic!("Cannot open raw sockets: {error}; be root"))
+        client.enter(open)?.map_err(Error::system("open raw sockets"))
     }
 
     /// Sends a packet.
     ///
-    /// # Panics
+    /// # Errors
     /// When the kernel refuses.
-    #[track_caller]
-    pub fn send(&self, packet: &Packet) {
+    pub fn send(&self, packet: &Packet) -> Result<()> {
         let to: SockAddr = SocketAddr::new(packet.destination, 0).into();
         let sent = match (packet.source, packet.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
@@ -152,7 +167,28 @@ impl Stranger {
                 set.and_then(|()| self.v6.send_to(&packet.message, &to))
             }
         };
-        sent.unwrap_or_else(|error| panic!("Cannot send {packet:?}: {error}"));
+        sent.map(drop).map_err(Error::system(format!("send {packet:?}")))
+    }
+
+    /// Sends packets in turn for a while, at most so many a second, and returns how many.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    ///
+    /// # Panics
+    /// Without any packet.
+    pub fn flood(&self, packets: &[Packet], rate: u32, time: Duration) -> Result<u32> {
+        let mut packets = packets.iter().cycle();
+        let (start, mut sent) = (Instant::now(), 0_u32);
+        while start.elapsed() < time {
+            let due = start.elapsed().as_micros() * u128::from(rate) / 1_000_000;
+            while u128::from(sent) < due && start.elapsed() < time {
+                self.send(packets.next().expect("a flood consists of packets"))?;
+                sent += 1;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(sent)
     }
 }
 
@@ -163,10 +199,9 @@ pub struct Eavesdropper(Socket);
 impl Eavesdropper {
     /// Somebody at the client's `eth0`, who hears everything from now on.
     ///
-    /// # Panics
+    /// # Errors
     /// Without root.
-    #[track_caller]
-    pub fn at(client: &Namespace) -> Self {
+    pub fn at(client: &Namespace) -> Result<Self> {
         let open = || -> io::Result<Self> {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(PROTOCOL))))?;
             socket.bind_device(Some(b"eth0"))?;
@@ -174,25 +209,22 @@ impl Eavesdropper {
             socket.set_read_timeout(Some(Duration::from_millis(100)))?;
             Ok(Self(socket))
         };
-        let opened = client.enter(open).unwrap_or_else(|error| panic!("{error}"));
-        opened.unwrap_or_else(|error| panic!("Cannot listen to the group: {error}; be root"))
+        client.enter(open)?.map_err(Error::system("listen to the group"))
     }
 
     /// Waits for a packet of this sender, and returns it as it was sent.
     ///
-    /// # Panics
-    /// When none comes.
-    #[track_caller]
-    pub fn hear_from(&mut self, sender: IpAddr) -> Packet {
+    /// # Errors
+    /// When none comes within the limit.
+    pub fn hear_from(&mut self, sender: IpAddr, limit: Duration) -> Result<Packet> {
         let mut heard = None;
-        let waited = wait_until(&format!("A packet from {sender}"), LIMIT, || {
+        wait_until(&format!("A packet from {sender}"), limit, || {
             let mut room = [0; 1500];
             let Ok(length) = self.0.read(&mut room) else { return Ok(false) };
             heard = packet(&room[..length]).filter(|packet| packet.source == sender);
             Ok(heard.is_some())
-        });
-        waited.unwrap_or_else(|error| panic!("{error}"));
-        heard.expect("the wait ended because it was heard")
+        })?;
+        Ok(heard.expect("the wait ended because it was heard"))
     }
 }
 
@@ -219,4 +251,51 @@ fn datagram(packet: &Packet, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8>
     header.set_destination(destination);
     header.packet_mut()[IPV4_HEADER..].copy_from_slice(&packet.message);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Capture, Topology};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_checksum_is_over_what_it_says() {
+        let packet = Packet { source: Ipv4Addr::new(10, 77, 0, 11).into(), ..Packet::version_3(100) };
+        let checksum = |packet: Packet| u16::from_be_bytes([packet.message[6], packet.message[7]]);
+        assert_eq!(checksum(packet.clone().with(5, &[100])), 0x5FE8);
+        let pseudo_header = packet.clone().with(5, &[100]).with_pseudo_header_checksum();
+        // The source, the group, the protocol's number and the message's length besides.
+        assert_eq!(checksum(pseudo_header), 0x7501);
+        assert_ne!(checksum(packet.clone().with_wrong_checksum()), checksum(packet));
+    }
+
+    #[test]
+    fn what_a_stranger_sends_arrives_as_it_was_made_and_not_at_himself() {
+        let lab = Topology::standard(1, 0).build().unwrap();
+        let client = lab.namespace("client");
+        let mut ear = Eavesdropper::at(client).unwrap();
+        let mut wire = Capture::start(lab.namespace("lb1"), "eth0", "ip proto 112").unwrap();
+        let forged = Packet { source: Ipv4Addr::new(10, 77, 0, 12).into(), ..Packet::version_3(255) };
+        Stranger::at(client).unwrap().send(&Packet { hop_limit: 7, ..forged.clone() }).unwrap();
+        let arrived = || Ok(!wire.fields("vrrp", &["frame.number"])?.is_empty());
+        wait_until("The packet on the wire", LIMIT, arrived).unwrap();
+        wire.stop().unwrap();
+        let fields = ["ip.src", "ip.dst", "ip.ttl", "vrrp.prio"];
+        assert_eq!(wire.fields("vrrp", &fields).unwrap(), [["10.77.0.12", "224.0.0.18", "7", "255"]]);
+        let silence = ear.hear_from(forged.source, Duration::from_millis(1)).unwrap_err();
+        assert!(silence.to_string().contains("10.77.0.12"), "{silence}");
+    }
+
+    #[test]
+    fn a_flood_keeps_to_its_rate_and_its_time() {
+        let lab = Topology::standard(1, 0).build().unwrap();
+        let stranger = Stranger::at(lab.namespace("client")).unwrap();
+        let time = Duration::from_millis(200);
+        let start = Instant::now();
+        let sent = stranger.flood(&[Packet::version_3(255)], 100, time).unwrap();
+        assert!(start.elapsed() >= time);
+        assert!((1..=20).contains(&sent), "{sent}");
+    }
 }
