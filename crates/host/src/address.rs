@@ -90,20 +90,30 @@ pub(crate) async fn take(
     }
     // Without NLM_F_EXCL the kernel would put our tag on an address that somebody else adds at this moment.
     let add = RouteNetlinkMessage::NewAddress(lent(message(index, wanted), lease));
-    match netlink.change(add.clone(), NLM_F_CREATE | NLM_F_EXCL).await {
-        Ok(()) => {
-            // Of an IPv6 address the kernel tells a little later; of an IPv4 one it has said more, as whether it is the
-            // first of its subnet.
-            let interface = netlink.interfaces().find(&wanted.interface);
-            if interface.is_none_or(|(_, interface)| interface.own(wanted, record).is_none()) {
-                netlink.interfaces_mut().apply(&add);
-            }
-            Ok(())
-        }
+    // Of an IPv6 address the kernel tells a little later. Known only after its answer, an address would be taken to be
+    // there that somebody has removed meanwhile, which may have been told before.
+    netlink.interfaces_mut().apply(&add);
+    let done = netlink.change(add, NLM_F_CREATE | NLM_F_EXCL).await;
+    if done.is_err() {
+        forget(netlink, record, wanted);
+    }
+    match done {
+        Ok(()) => Ok(()),
         Err(RequestError::Refused(error)) if error.raw_os_error() == Some(libc::EEXIST) => {
             Err(AddressError::Foreign(wanted.clone()))
         }
         Err(error) => Err(AddressError::new(wanted, error)),
+    }
+}
+
+/// Takes one of Baton's own addresses, which the kernel does not hold, for gone.
+fn forget(netlink: &mut RouteNetlink, record: &Record, own: &InterfaceAddress) {
+    let found = netlink.interfaces().find(&own.interface);
+    // Under its number there may be somebody else's by now.
+    let index = found.filter(|(_, interface)| interface.own(own, record).is_some()).map(|(index, _)| index);
+    if let Some(index) = index {
+        let removed = RouteNetlinkMessage::DelAddress(message(index, own));
+        netlink.interfaces_mut().apply(&removed);
     }
 }
 
@@ -152,6 +162,8 @@ pub(crate) async fn leave(
         Err(RequestError::Refused(error))
             if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) =>
         {
+            // What is still taken to be there would be left again and again.
+            forget(netlink, record, own);
             Ok(())
         }
         Err(error) => Err(AddressError::new(own, error)),

@@ -1,6 +1,7 @@
 //! Virtual addresses and links on the real kernel.
 
 use std::net::UdpSocket;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kernel::{Kernel, LIMIT, virtual_address};
@@ -15,6 +16,9 @@ use node::reconciliation::{RefusalKind, Said};
 
 /// Half of what the kernel is waited for at most.
 const PATIENCE: Duration = Duration::from_millis(125);
+
+/// Less than it takes until everything is looked at anew, which would hide what was missed.
+const AUDITED_AFTER: Duration = Duration::from_secs(8);
 
 /// The IPv4 and IPv6 addresses of the cable's end that are not link-local, as `ip` shows them.
 fn shown(end: &Namespace) -> Vec<String> {
@@ -128,6 +132,33 @@ fn an_address_that_somebody_removes_is_put_back_and_told() {
         assert_eq!(outcome.repaired, [Change::Address(Step::Take, address.clone())]);
         assert!(outcome.taken.keys().eq([address]), "neighbours have to be told again");
         assert!(shown(&pair.left).iter().any(|shown| shown == text));
+    }
+}
+
+/// Removes an address as soon as it is there, once.
+fn remove_at_once(end: &Namespace, address: &str) {
+    let delete = format!("until ip address delete {address} dev {CABLE}; do :; done 2>/dev/null");
+    end.run(&["sh", "-c", &delete]).unwrap();
+}
+
+#[test]
+fn an_address_that_somebody_removes_as_it_is_taken_is_put_back() {
+    let pair = Pair::new();
+    let kernel = Kernel::new(&pair.left);
+    for last in 50..80 {
+        let (v4, v6) = (format!("10.9.0.{last}/24"), format!("fd99::{last}/64"));
+        let wanted = [&v4, &v6].map(|address| virtual_address(address, CABLE));
+        thread::scope(|scope| {
+            for address in [&v4, &v6] {
+                scope.spawn(|| remove_at_once(&pair.left, address));
+            }
+            kernel.want(&[&wanted[0], &wanted[1]], &[]);
+        });
+        lab::wait_until("both addresses to be back", AUDITED_AFTER, || {
+            let shown = shown(&pair.left);
+            Ok([&v4, &v6].into_iter().all(|address| shown.contains(address)))
+        })
+        .unwrap();
     }
 }
 
