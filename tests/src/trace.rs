@@ -69,6 +69,7 @@ pub fn told(report: &Report) -> String {
         Report::HandedOver { router, to, took } => format!("{router}: {to} serves after {took:?}"),
         Report::NobodyTookOver { router } => format!("{router}: nobody took over"),
         Report::StaysAway { router } => format!("{router}: stays away"),
+        Report::HandOverCalledOff { router } => format!("{router}: is not handed over after all"),
         Report::ComesBack { router } => format!("{router}: comes back"),
         Report::RouterStopped { router } => format!("{router}: stopped"),
         Report::RouterFaulted { router, fault } => format!("{router}: cannot take part, {fault}"),

@@ -34,6 +34,7 @@ pub fn write(report: &Report) {
         Report::HandedOver { router, to, took } => routers::handed_over(router, *to, *took),
         Report::NobodyTookOver { router } => routers::nobody_took_over(router),
         Report::StaysAway { router } => routers::stays_away(router),
+        Report::HandOverCalledOff { router } => routers::hand_over_called_off(router),
         Report::ComesBack { router } => routers::comes_back(router),
         Report::RouterStopped { router } => routers::router_stopped(router),
         Report::RouterFaulted { router, fault } => routers::router_faulted(router, fault),

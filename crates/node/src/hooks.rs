@@ -49,10 +49,12 @@ pub enum HooksInput {
         /// Why.
         reason: String,
     },
-    /// Another node was Active besides this one and is not any more: it may have done what an Active does.
-    Healed {
+    /// A virtual router that may be Active is so still, and what an Active does may have been undone meanwhile.
+    Reaffirmed {
         /// The virtual router.
         router: RouterName,
+        /// Why that may be.
+        reason: String,
     },
     /// A virtual router is about to be handed over.
     Prepare {
@@ -102,7 +104,12 @@ impl HooksInput {
             return changed(router, Occasion::Stop, "it takes part no longer".to_owned());
         }
         if let Report::DualActiveOver { router, .. } = report {
-            return Some(Self::Healed { router: router.clone() });
+            let reason = "another node was Active besides this one and is not any more".to_owned();
+            return Some(Self::Reaffirmed { router: router.clone(), reason });
+        }
+        if let Report::HandOverCalledOff { router } = report {
+            let reason = "it was about to be handed over and is not any more".to_owned();
+            return Some(Self::Reaffirmed { router: router.clone(), reason });
         }
         None
     }
@@ -179,7 +186,9 @@ impl Hooks {
             HooksInput::Changed { router, occasion, reason } => {
                 self.change(router, occasion, &reason, now, &mut outputs);
             }
-            HooksInput::Healed { router } => self.heal(router, now, &mut outputs),
+            HooksInput::Reaffirmed { router, reason } => {
+                self.reaffirm(router, &reason, now, &mut outputs);
+            }
             HooksInput::Prepare { router, until, reason } => {
                 self.prepare(router, until, &reason, now, &mut outputs);
             }
@@ -212,16 +221,19 @@ impl Hooks {
     ) {
         let group = self.group_of(&router);
         let subject = Subject::Router(router);
-        self.standing.insert(subject.clone(), occasion);
+        // What an Active does may have been undone where it released the role and nobody took over.
+        let is_again = self.standing.insert(subject.clone(), occasion) == Some(Occasion::Active)
+            && occasion == Occasion::Active;
         self.offer(&subject, occasion, reason, now, outputs);
         let Some((group, members)) = group else { return };
         let together = self.standing_of(&members);
         let group = Subject::Group(group);
         // Members move one after the other; between them the group stands where it stood.
-        if let Some(together) = together
-            && self.standing.insert(group.clone(), together) != Some(together)
-        {
-            self.offer(&group, together, reason, now, outputs);
+        if let Some(together) = together {
+            let is_other = self.standing.insert(group.clone(), together) != Some(together);
+            if is_other || is_again {
+                self.offer(&group, together, reason, now, outputs);
+            }
         }
     }
 
@@ -244,11 +256,10 @@ impl Hooks {
         }
     }
 
-    fn heal(&mut self, router: RouterName, now: Instant, outputs: &mut Vec<HooksOutput>) {
+    fn reaffirm(&mut self, router: RouterName, reason: &str, now: Instant, outputs: &mut Vec<HooksOutput>) {
         let group = self.group_of(&router).map(|(group, _)| Subject::Group(group));
         for subject in [Some(Subject::Router(router)), group].into_iter().flatten() {
             if self.standing.get(&subject) == Some(&Occasion::Active) {
-                let reason = "another node was Active besides this one and is not any more";
                 self.offer(&subject, Occasion::Active, reason, now, outputs);
             }
         }

@@ -141,6 +141,11 @@ pub enum Report {
         /// The virtual router.
         router: RouterName,
     },
+    /// A virtual router was to be handed over, and is not any more; hooks may have prepared it.
+    HandOverCalledOff {
+        /// The virtual router.
+        router: RouterName,
+    },
     /// A virtual router was passed on and prefers other nodes from now on.
     StaysAway {
         /// The virtual router.

@@ -41,6 +41,10 @@ pub(super) fn stays_away(router: &RouterName) {
     info!(event = "stays_away", virtual_router = %router, "this node prefers others for {router}, whatever their priority");
 }
 
+pub(super) fn hand_over_called_off(router: &RouterName) {
+    info!(event = "hand_over_called_off", virtual_router = %router, "{router} is not handed over after all");
+}
+
 pub(super) fn comes_back(router: &RouterName) {
     info!(event = "comes_back", virtual_router = %router, "this node competes for {router} by its priority again");
 }

@@ -137,16 +137,29 @@ fn what_is_over_is_not_tried_again_even_by_a_hook_that_is_not_for_what_came() {
 }
 
 #[test]
-fn after_a_healed_split_the_active_s_run_again_and_the_backup_s_do_not() {
-    let mut hooks = hooks(hook(&["web"], &[], USUAL));
-    let healed = || HooksInput::Healed { router: router("web") };
+fn what_an_active_does_is_done_again_where_it_may_have_been_undone() {
+    let (router, by) = (router("web"), [10, 77, 0, 12].into());
+    let healed = Report::DualActiveOver { router: router.clone(), by, lasted: Duration::ZERO };
+    for report in [healed, Report::HandOverCalledOff { router }] {
+        let mut hooks = hooks(hook(&["web"], &[], USUAL));
+        let reaffirm = || HooksInput::of(&report).unwrap();
+        let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+        let _ = finish(&mut hooks, &web(), Ok(()), at(0));
+        assert_eq!(runs(&hooks.handle(reaffirm(), at(1))), [(Occasion::Active, 1)]);
+        let _ = finish(&mut hooks, &web(), Ok(()), at(2));
+        let _ = change(&mut hooks, "web", Occasion::Backup, at(3));
+        let _ = finish(&mut hooks, &web(), Ok(()), at(3));
+        assert_eq!(hooks.handle(reaffirm(), at(4)), []);
+    }
+}
+
+#[test]
+fn what_a_group_does_that_nobody_took_over_from_is_done_again() {
+    let mut hooks = hooks(hook(&[], &["edge"], USUAL));
     let _ = change(&mut hooks, "web", Occasion::Active, at(0));
-    let _ = finish(&mut hooks, &web(), Ok(()), at(0));
-    assert_eq!(runs(&hooks.handle(healed(), at(1))), [(Occasion::Active, 1)]);
-    let _ = finish(&mut hooks, &web(), Ok(()), at(2));
-    let _ = change(&mut hooks, "web", Occasion::Backup, at(3));
-    let _ = finish(&mut hooks, &web(), Ok(()), at(3));
-    assert_eq!(hooks.handle(healed(), at(4)), []);
+    assert_eq!(runs(&change(&mut hooks, "inside", Occasion::Active, at(0))), [(Occasion::Active, 1)]);
+    let _ = finish(&mut hooks, &Subject::Group(group("edge")), Ok(()), at(0));
+    assert_eq!(runs(&change(&mut hooks, "web", Occasion::Active, at(1))), [(Occasion::Active, 1)]);
 }
 
 #[test]

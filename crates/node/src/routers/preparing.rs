@@ -9,7 +9,7 @@ use super::{Phase, Routers, RoutersOutput, Timer};
 use crate::config::Occasion;
 use crate::hooks::Subject;
 use crate::name::RouterName;
-use crate::report::HandOverReason;
+use crate::report::{HandOverReason, Report};
 
 /// A hand-over that waits for hooks.
 #[derive(Clone, Debug)]
@@ -103,11 +103,12 @@ impl Routers {
     }
 
     /// Ends the preparation of a hand-over that was to keep the role away from this node, and is not wanted any more.
-    pub(super) fn call_off_preparation(&mut self, name: &RouterName) {
+    pub(super) fn call_off_preparation(&mut self, name: &RouterName, outputs: &mut Vec<RoutersOutput>) {
         let Some(member) = self.members.get_mut(name) else { return };
         if let Some(called_off) = member.preparing.take_if(|preparing| preparing.reason.only_keeps_away()) {
             member.reason = called_off.before;
             self.timers.set(Timer::Preparation(name.clone()), None);
+            outputs.push(RoutersOutput::Report(Report::HandOverCalledOff { router: name.clone() }));
         }
     }
 

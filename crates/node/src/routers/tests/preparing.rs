@@ -75,7 +75,8 @@ fn a_pass_that_is_called_off_while_its_hooks_run_hands_nothing_over_and_a_stop_i
     let release = || RoutersInput::Return { routers: routers.clone() };
     let mut passed = alone();
     assert_eq!(asked(&passed.handle(pass(), at(3_750))).len(), 1);
-    let _ = passed.handle(release(), at(3_800));
+    let called_off = passed.handle(release(), at(3_800));
+    assert!(reports(&called_off).contains(&&Report::HandOverCalledOff { router: router("web") }));
     let status = &passed.status().virtual_routers["web"];
     assert_eq!(status.reason, alone().status().virtual_routers["web"].reason);
     assert_eq!(sent(&passed.handle(prepared("web"), at(3_900))), []);
