@@ -8,6 +8,9 @@ mod routers;
 mod servers;
 mod tracks;
 
+#[cfg(test)]
+mod tests;
+
 use node::report::Report;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;

@@ -1,10 +1,8 @@
 //! `RFC9568.md` tells the truth: each row has its tests, and they exist.
 
-#![expect(clippy::unwrap_used, reason = "the tests share functions, which the lint does not take for tests")]
-
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+
+use documents::{TestNames, only_names};
 
 /// The sections that have a MUST, or steps that are as binding.
 const SECTIONS: [&str; 25] = [
@@ -16,9 +14,6 @@ const SECTIONS: [&str; 25] = [
 /// How a row without tests begins.
 const REASONS: [&str; 3] = ["*not applicable*: ", "*the kernel*: ", "*not kept*: "];
 
-/// Where tests are.
-const FOLDERS: [&str; 3] = ["crates", "tests", "netns-tests"];
-
 struct Row {
     section: String,
     requirement: String,
@@ -26,89 +21,42 @@ struct Row {
     caught: String,
 }
 
-impl Row {
-    fn read(line: &str) -> Self {
-        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
-        let [section, requirement, kept, caught] =
-            cells.try_into().unwrap_or_else(|cells| panic!("{cells:?}"));
-        let number = section.split(['[', ']']).nth(1).unwrap_or_else(|| panic!("{section} has no link"));
-        let expected = format!("[{number}](https://www.rfc-editor.org/rfc/rfc9568#section-{number})");
-        assert_eq!(section, expected);
-        Self {
-            section: number.to_owned(),
-            requirement,
-            kept,
-            caught: caught.trim_end_matches('|').trim().to_owned(),
-        }
-    }
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn rows() -> Vec<Row> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("RFC9568.md")).unwrap();
-    text.lines().filter(|line| line.starts_with("| [")).map(Row::read).collect()
+    let document = documents::read("crates/vrrp/RFC9568.md");
+    let rows = documents::rows(&document, ["section", "requirement, in short", "kept", "breach caught"]);
+    rows.into_iter()
+        .map(|[link, requirement, kept, caught]| {
+            let section = link.split(['[', ']']).nth(1).unwrap_or_else(|| panic!("{link} is no link"));
+            let expected = format!("[{section}](https://www.rfc-editor.org/rfc/rfc9568#section-{section})");
+            assert_eq!(link, expected);
+            Row { section: section.to_owned(), requirement, kept, caught }
+        })
+        .collect()
 }
 
-fn named(cell: &str) -> Vec<&str> {
-    cell.split(", ").filter_map(|name| name.strip_prefix('`')?.strip_suffix('`')).collect()
-}
-
-/// The names of all tests of the workspace.
-fn tests() -> BTreeSet<String> {
-    let mut folders: Vec<_> = FOLDERS.iter().map(|folder| workspace().join(folder)).collect();
-    let mut tests = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                tests.extend(tests_of(&fs::read_to_string(path).unwrap()));
-            }
-        }
+/// What is wrong with a row, if anything.
+fn faults(Row { kept, caught, .. }: &Row, tests: &TestNames) -> Vec<String> {
+    if REASONS.iter().any(|reason| kept.starts_with(reason) && kept.len() > reason.len() + 10) {
+        let is_alone = caught.is_empty();
+        return if is_alone { Vec::new() } else { vec!["a reason and a test".to_owned()] };
     }
-    tests
-}
-
-/// The functions below `#[test]`, or one of its kind, with other attributes in between.
-fn tests_of(source: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut is_test = false;
-    for line in source.lines().map(str::trim) {
-        if line.starts_with("#[") {
-            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-        } else if let Some((_, declared)) = line.split_once("fn ").filter(|_| is_test) {
-            names.extend(declared.split_once('(').map(|(name, _)| name.to_owned()));
-            is_test = false;
-        }
-    }
-    names
+    let (Some(keepers), Some(catchers)) = (only_names(kept), only_names(caught)) else {
+        return vec![format!("{kept:?} and {caught:?} name no tests and no reason")];
+    };
+    let all = keepers.iter().chain(&catchers);
+    let missing = all.filter(|name| !tests.contains(name)).map(|name| format!("there is no test {name}"));
+    let twice = keepers.iter().filter(|name| catchers.contains(name));
+    missing.chain(twice.map(|name| format!("{name} stands on both sides"))).collect()
 }
 
 #[test]
-fn each_row_has_tests_that_exist_or_a_reason() {
-    let tests = tests();
-    assert!(tests.len() > 300, "only {} tests were found", tests.len());
-    let mut wrong = Vec::new();
-    for Row { section, requirement, kept, caught } in rows() {
-        if REASONS.iter().any(|reason| kept.starts_with(reason) && kept.len() > reason.len() + 10) {
-            if !caught.is_empty() {
-                wrong.push(format!("{section}, {requirement}: a reason and a test"));
-            }
-            continue;
-        }
-        for cell in [&kept, &caught] {
-            let names = named(cell);
-            if names.is_empty() || names.len() != cell.split(", ").count() {
-                wrong.push(format!("{section}, {requirement}: {cell:?} names no tests and no reason"));
-            }
-            let missing = names.into_iter().filter(|name| !tests.contains(*name));
-            wrong.extend(missing.map(|name| format!("{section}, {requirement}: there is no test {name}")));
-        }
-    }
+fn each_row_has_tests_that_exist_another_for_the_breach_or_a_reason() {
+    let tests = TestNames::below(&["crates", "tests", "netns-tests"]);
+    let wrong = rows().into_iter().flat_map(|row| {
+        let faults = faults(&row, &tests).into_iter();
+        faults.map(move |fault| format!("{}, {}: {fault}", row.section, row.requirement))
+    });
+    let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
