@@ -80,6 +80,24 @@ fn ipv6_has_a_virtual_mac_of_its_own() {
 }
 
 #[test]
+fn whoever_asks_for_an_ipv6_address_is_never_told_the_interface_s_own_mac() {
+    let pair = Pair::elected(&pair(&[WEB_V6, VIRTUAL_MAC]), VIRTUAL_V6);
+    let client = pair.ping(VIRTUAL_V6);
+    let mut wire = frames::record(pair.machine("client"), "eth0");
+    let solicited = "icmpv6.nd.na.target_address == fd77::50 && icmpv6.nd.na.flag.s == 1";
+    wait_until("Five answers", LIMIT, || {
+        pair.machine("client").run(&["ip", "-6", "neighbour", "flush", "dev", "eth0"])?;
+        client.wait_for_answer(Instant::now(), LIMIT)?;
+        Ok(wire.fields(solicited, &["frame.number"])?.len() >= 5)
+    })
+    .unwrap();
+    wire.stop().unwrap();
+    for answer in wire.fields(solicited, &["eth.src", "icmpv6.opt.linkaddr"]).unwrap() {
+        assert_eq!(answer, [MAC_V6; 2]);
+    }
+}
+
+#[test]
 fn the_interface_s_own_traffic_goes_on_under_its_own_mac() {
     let pair = Pair::elected(&pair(&[WEB, VIRTUAL_MAC]), VIRTUAL);
     let own = pair.machine("lb1").link_address("eth0").unwrap();
