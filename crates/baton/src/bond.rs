@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use monotonic::Instant;
 use node::legacy::RouterLegacy;
 use node::name::{RouterName, ServerName};
+use node::routers::Silence;
 use serde::{Deserialize, Serialize};
 use virtual_server::health::Verdict;
 
@@ -113,11 +114,11 @@ impl Message for Order {
 }
 
 impl Beat {
-    /// Returns what an engine with these limits says.
-    pub fn new(speak_by: Option<Instant>, silence_limit: Option<Instant>) -> Self {
+    /// Returns what an engine says that may be silent for so long; nothing while it has no role.
+    pub fn new(silence: Option<Silence>) -> Self {
         Self {
-            speak_by: speak_by.map(wire::nanoseconds),
-            silence_limit: silence_limit.map(wire::nanoseconds),
+            speak_by: silence.map(|silence| wire::nanoseconds(silence.speak_by)),
+            silence_limit: silence.map(|silence| wire::nanoseconds(silence.limit)),
         }
     }
 }

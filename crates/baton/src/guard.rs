@@ -14,7 +14,6 @@
 
 mod daemon;
 mod fencing;
-mod lives;
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -24,7 +23,7 @@ use std::time::Duration;
 
 use host::clock::{Alarm, now};
 use host::reconciler;
-use monotonic::Instant;
+use node::guard::{Lives, Next, Vigil};
 use node::report::{FenceReason, Report};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -33,16 +32,6 @@ use crate::cli::{LogFormat, Place};
 use crate::run::{RunError, record_path, runtime, system};
 use crate::{log, systemd};
 use daemon::{Daemon, News};
-use lives::{Lives, Next};
-
-/// How long an engine that has no role may be silent; it speaks every second.
-const SILENCE_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a daemon may take to begin where others miss nothing meanwhile.
-const START_LIMIT: Duration = Duration::from_mins(1);
-
-/// How long a daemon is waited for when the guard itself has slept: it may have been stopped too, and wakes up as well.
-const WAKING_TIME: Duration = Duration::from_millis(100);
 
 /// How often systemd hears of a guard that waits before it starts a daemon again.
 const PATIENCE_STEP: Duration = Duration::from_secs(1);
@@ -73,22 +62,11 @@ enum Progress {
     Begun,
 }
 
-/// Whether this daemon has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Beginning,
-    Heard,
-    /// It is overdue, but the guard found out too late: both may have been stopped.
-    Waking,
-}
-
 /// How a daemon's time ended.
 enum End {
     Exited(ExitStatus),
-    /// It was heard and then no more.
-    Silent,
-    /// It did not begin in time.
-    NotBack,
+    /// It was fenced.
+    Fenced,
 }
 
 /// What an operator asks for by a signal.
@@ -128,16 +106,15 @@ pub fn run(place: &Place, format: LogFormat) -> Result<ExitCode, RunError> {
 
 impl Guard {
     async fn watch(mut self) -> io::Result<ExitCode> {
-        let mut begin_within = START_LIMIT;
         loop {
-            let pause = match self.one_life(begin_within).await {
+            let pause = match self.one_life().await {
                 Ok(End::Exited(status)) => {
                     if self.course == Course::Stopping || self.progress == Progress::NeverBegun {
                         return Ok(self.finish(status).await);
                     }
                     self.mourn(how(status)).await
                 }
-                Ok(End::Silent | End::NotBack) => self.next_pause(),
+                Ok(End::Fenced) => self.next_pause(),
                 Err(error) if self.progress == Progress::NeverBegun => return Err(error),
                 Err(error) => self.mourn(error.to_string()).await,
             };
@@ -146,61 +123,35 @@ impl Guard {
                 self.clean();
                 return Ok(ExitCode::SUCCESS);
             }
-            // Half of what others wait is enough to begin, and leaves time to hand over. Without roles there is time.
-            begin_within = self.estate.shortest_interval().map_or(START_LIMIT, |interval| interval * 3 / 2);
         }
     }
 
     /// Starts a daemon and sees it through to its end, which is ours to bring about where it says nothing.
-    async fn one_life(&mut self, begin_within: Duration) -> io::Result<End> {
+    async fn one_life(&mut self) -> io::Result<End> {
         let mut daemon = Daemon::start(&self.place, self.format, &self.estate)?;
-        let end = self.attend(&mut daemon, now() + begin_within).await?;
-        match end {
-            End::Exited(_) => {}
-            End::Silent => self.cut_off(&mut daemon).await,
-            End::NotBack => self.give_up(&mut daemon).await,
-        }
-        Ok(end)
-    }
-
-    /// Passes words and signals on until the daemon ends or is silent for too long.
-    async fn attend(&mut self, daemon: &mut Daemon, begin_by: Instant) -> io::Result<End> {
-        let mut stage = Stage::Beginning;
-        let mut silent_at = self.earliest(begin_by);
+        let mut vigil = Vigil::new(&self.estate.legacy, now());
         loop {
-            self.alarm.set(Some(silent_at))?;
+            self.alarm.set(Some(vigil.deadline()))?;
             tokio::select! {
                 biased;
                 news = daemon.next() => match news? {
                     News::Word(word) => {
                         if self.hear(word) == Sign::OfLife {
-                            stage = Stage::Heard;
-                            silent_at = self.earliest(now() + SILENCE_LIMIT);
+                            vigil.hear(&self.estate.legacy, now());
                         }
                     }
                     News::Ended(status) => return Ok(End::Exited(status)),
                 },
-                request = self.signals.next() => self.pass_on(request, daemon),
+                request = self.signals.next() => self.pass_on(request, &mut daemon),
                 rung = self.alarm.expired() => {
                     rung?;
-                    stage = match stage {
-                        Stage::Heard if self.is_late() => Stage::Waking,
-                        Stage::Heard | Stage::Waking => return Ok(End::Silent),
-                        Stage::Beginning => return Ok(End::NotBack),
-                    };
-                    silent_at = now() + WAKING_TIME;
+                    if let Some(reason) = vigil.fire(&self.estate.legacy, now()) {
+                        self.fence(reason, Some(&mut daemon)).await;
+                        return Ok(End::Fenced);
+                    }
                 }
             }
         }
-    }
-
-    fn earliest(&self, limit: Instant) -> Instant {
-        self.estate.speak_by.map_or(limit, |speak_by| speak_by.min(limit))
-    }
-
-    /// Tells whether others may have claimed the roles by themselves.
-    fn is_late(&self) -> bool {
-        self.estate.legacy.silence_limit.is_some_and(|limit| limit <= now())
     }
 
     fn hear(&mut self, word: Word) -> Sign {
@@ -234,7 +185,7 @@ impl Guard {
         log::write(&Report::DaemonDied { how });
         let pause = self.next_pause();
         if !pause.is_zero() {
-            self.hand_over(FenceReason::DiedAgain).await;
+            self.fence(FenceReason::DiedAgain, None).await;
         }
         pause
     }
@@ -266,7 +217,7 @@ impl Guard {
     async fn finish(&mut self, status: ExitStatus) -> ExitCode {
         if self.progress == Progress::Begun && !status.success() {
             log::write(&Report::DaemonDied { how: how(status) });
-            self.hand_over(FenceReason::DiedAgain).await;
+            self.fence(FenceReason::DiedAgain, None).await;
             self.clean();
         }
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());

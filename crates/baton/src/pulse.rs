@@ -77,8 +77,7 @@ impl Pulse {
     /// Tells what is news by now.
     pub fn beat(&mut self, routers: &Routers, now: Instant) {
         self.leave(routers);
-        let silence = routers.silence();
-        let beat = Beat::new(silence.map(|silence| silence.speak_by), silence.map(|silence| silence.limit));
+        let beat = Beat::new(routers.silence());
         if beat != self.beat || now >= self.beat_at {
             self.bond.tell([Word::Beat(beat)]);
             self.beat = beat;

@@ -17,6 +17,7 @@ pub mod device;
 pub mod difference;
 pub mod fault;
 pub mod fight;
+pub mod guard;
 pub mod hooks;
 pub mod host_state;
 pub mod input_drop;

@@ -145,7 +145,7 @@ impl Node {
         Legacy {
             began: self.routers.began(),
             virtual_routers: self.routers.legacy(),
-            silence_limit: self.routers.silence().map(|silence| silence.limit),
+            silence: self.routers.silence(),
             verdicts: self.pools.verdicts(),
         }
     }

@@ -26,6 +26,10 @@ fn said(text: &str) -> Transmission {
     }
 }
 
+fn silent_until(milliseconds: u64) -> Beat {
+    Beat::new(Some(Silence { limit: at(milliseconds), speak_by: at(milliseconds) }))
+}
+
 fn router(name: &str) -> RouterName {
     RouterName::new(name).unwrap()
 }
@@ -55,13 +59,12 @@ fn estate() -> Estate {
                 (router("b"), role(100, &["release"], 1_046)),
                 (router("c"), away),
             ]),
-            silence_limit: Some(at(6_000)),
+            silence: Some(Silence { limit: at(6_000), speak_by: at(5_750) }),
             verdicts: BTreeMap::from([
                 verdict(21, Verdict::Up { bad: 0 }),
                 verdict(22, Verdict::Down { good: 0 }),
             ]),
         },
-        speak_by: Some(at(5_750)),
     }
 }
 
@@ -141,31 +144,8 @@ fn what_a_daemon_takes_back_is_not_left() {
     estate.take(Word::router(&router("a"), None));
     let server = ServerName::new("web").unwrap();
     estate.take(Word::real_server(&server, ([10, 78, 0, 21], 80).into(), None));
-    assert_eq!(estate.active().collect::<Vec<_>>(), [&router("b")]);
+    assert_eq!(estate.legacy.active().collect::<Vec<_>>(), [&router("b")]);
     assert_eq!(estate.legacy.verdicts.len(), 1);
-}
-
-#[test]
-fn a_last_will_stands_until_others_may_have_claimed_by_themselves() {
-    let estate = estate();
-    assert_eq!(estate.last_will(at(5_999)), ["short", "release", "release"].map(said));
-    assert_eq!(estate.last_will(at(6_000)), []);
-    assert_eq!(estate.shortest_interval(), Some(Duration::from_millis(100)));
-}
-
-#[test]
-fn addresses_are_kept_until_the_slowest_successor_of_any_role_has_them() {
-    assert_eq!(estate().succeeded_within(), Some(Duration::from_millis(1_046)));
-}
-
-#[test]
-fn roles_that_were_given_up_are_not_left_but_all_else_is() {
-    let mut estate = estate();
-    estate.drop_roles();
-    assert_eq!((estate.active().count(), estate.last_will(at(0)).len()), (0, 0));
-    assert_eq!((estate.speak_by, estate.shortest_interval(), estate.succeeded_within()), (None, None, None));
-    assert_eq!(estate.legacy.verdicts.len(), 2);
-    assert!(estate.legacy.virtual_routers[&router("c")].away.is_some());
 }
 
 #[test]
@@ -173,7 +153,7 @@ fn a_guard_that_sleeps_costs_its_daemon_one_word_of_each_subject() {
     let (bond, mut guard) = pair();
     // More than any socket holds.
     for beat in 0..100_000 {
-        bond.tell([Word::Beat(Beat::new(Some(at(beat)), None))]);
+        bond.tell([Word::Beat(silent_until(beat))]);
     }
     assert_eq!(bond.0.lock().unwrap().waiting.len(), 1);
     let mut octets = read(&mut guard);
@@ -181,7 +161,7 @@ fn a_guard_that_sleeps_costs_its_daemon_one_word_of_each_subject() {
     octets.extend(read(&mut guard));
     let words: Vec<Word> = heard(&octets);
     let [.., beat, end] = words.as_slice() else { panic!("{} words", words.len()) };
-    assert_eq!(*beat, Word::Beat(Beat::new(Some(at(99_999)), None)));
+    assert_eq!(*beat, Word::Beat(silent_until(99_999)));
     assert_eq!(*end, Word::Configuration { text: "end".to_owned() });
     assert!(words.len() < 100_000);
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use host::clock::now;
 use host::reconciler;
 use host::vrrp_socket::{self, Reception, VrrpSocket};
+use node::guard::Measure;
 use node::name::InterfaceName;
 use node::report::{FenceReason, Report};
 use node::routers::Transmission;
@@ -15,44 +16,42 @@ use super::daemon::Daemon;
 use crate::log;
 
 impl Guard {
-    /// Hands over in the place of a daemon that is dead: what it left in the kernel serves until another node does.
-    pub(super) async fn hand_over(&mut self, reason: FenceReason) {
-        let will = self.estate.last_will(now());
+    /// Takes all measures for this reason; one that is dead is neither killed nor waited for.
+    pub(super) async fn fence(&mut self, reason: FenceReason, mut living: Option<&mut Daemon>) {
+        for measure in reason.measures() {
+            match measure {
+                Measure::Kill => {
+                    if let Some(daemon) = &mut living {
+                        daemon.kill();
+                    }
+                }
+                Measure::AwaitEnd => {
+                    if let Some(daemon) = &mut living {
+                        daemon.gone().await;
+                    }
+                }
+                Measure::TellOfDeath(how) => log::write(&Report::DaemonDied { how: (*how).to_owned() }),
+                Measure::SayWill => say(&self.estate.legacy.last_will(now())),
+                Measure::HandOver => self.hand_over().await,
+                Measure::LeaveAddresses => self.remove_addresses().await,
+                Measure::Disinherit => self.disinherit(reason),
+            }
+        }
+    }
+
+    async fn hand_over(&self) {
+        let will = self.estate.legacy.last_will(now());
         say(&will);
-        if let Some(time) = self.estate.succeeded_within().filter(|_| !will.is_empty()) {
-            // Nobody listens here for the successor's advertisements, as in a planned hand-over.
+        if let Some(time) = self.estate.legacy.succeeded_within().filter(|_| !will.is_empty()) {
             tokio::time::sleep(time).await;
         }
-        self.remove_addresses().await;
-        self.disinherit(reason);
-    }
-
-    /// Cuts off a daemon that lives and says nothing: its addresses go before others may claim them, and before it can
-    /// do anything more.
-    pub(super) async fn cut_off(&mut self, daemon: &mut Daemon) {
-        daemon.kill();
-        self.remove_addresses().await;
-        say(&self.estate.last_will(now()));
-        daemon.gone().await;
-        // What it had asked of the kernel when it was killed may have been done after the first look.
-        self.remove_addresses().await;
-        tell_of_death("it said nothing any more and was killed");
-        self.disinherit(FenceReason::Silent);
-    }
-
-    /// Gives up a daemon that has not come so far as to advertise again.
-    pub(super) async fn give_up(&mut self, daemon: &mut Daemon) {
-        daemon.kill();
-        daemon.gone().await;
-        tell_of_death("it did not begin in time and was killed");
-        self.hand_over(FenceReason::NotBack).await;
     }
 
     fn disinherit(&mut self, reason: FenceReason) {
-        for router in self.estate.active() {
+        for router in self.estate.legacy.active() {
             log::write(&Report::Fenced { router: router.clone(), reason });
         }
-        self.estate.drop_roles();
+        self.estate.legacy.drop_roles();
     }
 
     async fn remove_addresses(&self) {
@@ -61,11 +60,6 @@ impl Guard {
             Err(error) => tracing::warn!(event = "cleaning_failed", "{error}"),
         }
     }
-}
-
-/// Says why a daemon was killed, which had perhaps no role that could be fenced.
-fn tell_of_death(how: &str) {
-    log::write(&Report::DaemonDied { how: how.to_owned() });
 }
 
 /// Sends what is to be said, what goes out on one interface in its order.

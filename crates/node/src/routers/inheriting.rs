@@ -13,7 +13,7 @@ use crate::report::Report;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inheritance {
     roles: BTreeMap<RouterName, RoleLegacy>,
-    silence_limit: Option<Instant>,
+    silence: Option<Silence>,
 }
 
 /// For how long a node that has roles may be silent.
@@ -38,7 +38,7 @@ impl Inheritance {
     }
 
     fn is_valid(&self, now: Instant) -> bool {
-        self.silence_limit.is_some_and(|limit| now < limit)
+        self.silence.is_some_and(|silence| now < silence.limit)
     }
 }
 
@@ -56,7 +56,7 @@ impl Routers {
                 self.inheritance.roles.insert(name.clone(), role.clone());
             }
         }
-        self.inheritance.silence_limit = legacy.silence_limit;
+        self.inheritance.silence = legacy.silence;
         self.began = legacy.began;
     }
 

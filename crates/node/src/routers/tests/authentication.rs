@@ -233,7 +233,7 @@ fn a_daemon_that_is_restarted_after_its_clock_was_set_back_is_still_believed() {
 
     let legacy = crate::legacy::Legacy {
         virtual_routers: before.legacy(),
-        silence_limit: before.silence().map(|silence| silence.limit),
+        silence: before.silence(),
         ..crate::legacy::Legacy::default()
     };
     // Its guard may have said its last will meanwhile, which is dated for later.

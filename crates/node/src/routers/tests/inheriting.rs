@@ -8,7 +8,7 @@ fn left_by(routers: &Routers) -> Legacy {
     Legacy {
         began: routers.began(),
         virtual_routers: routers.legacy(),
-        silence_limit: routers.silence().map(|silence| silence.limit),
+        silence: routers.silence(),
         verdicts: BTreeMap::new(),
     }
 }
@@ -44,7 +44,7 @@ fn whoever_comes_when_others_may_have_claimed_begins_as_a_backup() {
     let mut before = one();
     let _ = run_until(&mut before, at(5_000));
     let legacy = left_by(&before);
-    let limit = legacy.silence_limit.unwrap();
+    let limit = legacy.silence.unwrap().limit;
     assert!(limit > at(7_000) && limit <= at(8_000), "{limit:?}");
     let (after, outputs) = next(one_config(), &legacy, limit);
     assert_eq!(sent(&outputs), []);

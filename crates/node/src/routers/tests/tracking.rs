@@ -201,11 +201,8 @@ fn a_role_that_a_dead_daemon_left_is_taken_up_before_anything_is_known_of_its_tr
     let input = seen(&routers, Observation::Passed);
     let _ = routers.handle(input, at(0));
     let _ = run_until(&mut routers, at(3_700));
-    let legacy = Legacy {
-        virtual_routers: routers.legacy(),
-        silence_limit: routers.silence().map(|silence| silence.limit),
-        ..Legacy::default()
-    };
+    let legacy =
+        Legacy { virtual_routers: routers.legacy(), silence: routers.silence(), ..Legacy::default() };
     let mut heir = Routers::new(Arc::clone(&routers.config), at(3_900));
     heir.inherit(&legacy);
     let _ = heir.handle(link_event(Some(link(&[OWN]))), at(3_900));

@@ -27,7 +27,7 @@ pub enum Next {
 }
 
 impl Lives {
-    /// Takes note of an end.
+    /// Takes note of an end, and returns what follows.
     pub fn end(&mut self, now: Instant) -> Next {
         let is_accident = self.last_end.replace(now).is_none_or(|last| now - last >= ACCIDENT);
         let (first, longest) = PAUSES;
