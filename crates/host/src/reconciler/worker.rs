@@ -408,22 +408,7 @@ impl Worker {
 }
 
 fn has_content(outcome: &Reconciliation) -> bool {
-    let Reconciliation {
-        taken,
-        left,
-        devices,
-        rerouted,
-        dropped,
-        refused,
-        repaired,
-        fights,
-        completed,
-        ipvs,
-        agreement: _,
-    } = outcome;
-    let is_empty = taken.is_empty() && left.is_empty() && refused.is_empty() && repaired.is_empty();
-    let is_same = devices.is_empty() && rerouted.is_empty() && dropped.is_empty();
-    !is_empty || !is_same || !fights.is_empty() || !completed.is_empty() || ipvs.is_some()
+    *outcome != Reconciliation { agreement: outcome.agreement, ..Reconciliation::default() }
 }
 
 /// What a change is about, and so who makes it.
