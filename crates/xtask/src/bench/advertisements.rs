@@ -1,16 +1,17 @@
-//! What a client hears of the virtual routers' advertisements, and when.
+//! What is heard of the virtual routers' advertisements, and when.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::net::Ipv4Addr;
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lab::Namespace;
+use lab::{Lab, Namespace};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::duty::Node;
 use super::error::BenchError;
 
 /// Where advertisements are sent: [RFC 9568, section 5.1.1.2](https://www.rfc-editor.org/rfc/rfc9568#section-5.1.1.2).
@@ -30,7 +31,7 @@ const QUEUE_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Advertisements {
     record: Arc<Record>,
-    thread: Option<JoinHandle<lab::Result<()>>>,
+    threads: Vec<JoinHandle<lab::Result<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,20 +49,42 @@ struct Heard {
 }
 
 impl Advertisements {
-    /// Starts to listen on a machine's interface, which is named by its address.
-    pub(crate) fn listen(machine: &Namespace, interface: Ipv4Addr) -> Result<Self, BenchError> {
+    /// Starts to listen on a machine's interface, which is named by its address, to what is said to the group.
+    pub(crate) fn to_group(machine: &Namespace, interface: Ipv4Addr) -> Result<Self, BenchError> {
+        let mut ears = Self { record: Arc::default(), threads: Vec::new() };
+        ears.listen(machine, |socket| socket.join_multicast_v4(&GROUP, &interface))?;
+        Ok(ears)
+    }
+
+    /// Starts to listen on each of these nodes to what each of the others says to it.
+    pub(crate) fn between(lab: &Lab, nodes: &[Node]) -> Result<Self, BenchError> {
+        let mut ears = Self { record: Arc::default(), threads: Vec::new() };
+        for listener in nodes {
+            for speaker in nodes.iter().filter(|node| node.name != listener.name) {
+                // Of a connected socket the kernel keeps away what anybody else sends, however much that is.
+                let only_from = SocketAddr::from((speaker.address, 0)).into();
+                ears.listen(lab.namespace(listener.name), |socket| socket.connect(&only_from))?;
+            }
+        }
+        Ok(ears)
+    }
+
+    fn listen(
+        &mut self,
+        machine: &Namespace,
+        tune: impl FnOnce(&Socket) -> io::Result<()> + Send,
+    ) -> Result<(), BenchError> {
         let open = || {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(VRRP)))?;
-            socket.join_multicast_v4(&GROUP, &interface)?;
+            tune(&socket)?;
             socket.set_read_timeout(Some(PATIENCE))?;
             socket.set_recv_buffer_size(QUEUE_BYTES)?;
             Ok(socket)
         };
         let socket = machine.enter(open)?.map_err(BenchError::system("listen to advertisements"))?;
-        let record = Arc::new(Record::default());
-        let theirs = Arc::clone(&record);
-        let thread = machine.spawn_thread("advertisements", move || theirs.fill(&socket))?;
-        Ok(Self { record, thread: Some(thread) })
+        let record = Arc::clone(&self.record);
+        self.threads.push(machine.spawn_thread("advertisements", move || record.fill(&socket))?);
+        Ok(())
     }
 
     /// When a node was last heard, of the advertisements that arrived up to a moment.
@@ -133,7 +156,7 @@ impl Record {
 impl Drop for Advertisements {
     fn drop(&mut self) {
         self.record.is_ending.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A thread that panicked has said so.
             let _ = thread.join();
         }

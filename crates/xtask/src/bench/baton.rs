@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::duty::{Balancer, Duty, FIRST, INSIDE, Node, Routers, Track, WEIGHT};
+use super::duty::{Balancer, Dialect, Duty, FIRST, INSIDE, Node, PASSWORD, Routers, Track, WEIGHT};
 
 const WRITES: &str = "a string takes what is written to it";
 
@@ -43,14 +43,19 @@ fn with_arguments(program: &Path, words: &[&str], node: Node, configuration: &Pa
     command
 }
 
-/// With the checksum that Keepalived uses, so that either may be the other's peer.
+/// In version 3 with the checksum that Keepalived uses, so that either may be the other's peer.
 fn add_routers(text: &mut String, routers: Routers) {
     let interval = routers.interval.as_millis();
+    let dialect = match routers.dialect {
+        Dialect::Version3 => "checksum = \"pseudo-header\"".to_owned(),
+        Dialect::Version3Unicast => "checksum = \"pseudo-header\"\ntransport = \"unicast\"".to_owned(),
+        Dialect::Version2 => format!("version = 2\nauthentication.simple_text = \"{PASSWORD}\""),
+    };
     for (number, address) in routers.addresses() {
         writeln!(
             text,
             "[virtual_router.r{number}]\ninterface = \"eth0\"\nvirtual_router_id = {number}\n\
-             advert_interval = \"{interval}ms\"\nchecksum = \"pseudo-header\"\nvirtual_addresses = [\"{address}/32\"]"
+             advert_interval = \"{interval}ms\"\n{dialect}\nvirtual_addresses = [\"{address}/32\"]"
         )
         .expect(WRITES);
         match routers.track {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lab::{Process, Topology, wait_until};
 
 use super::contender::{Contender, END_LIMIT, Folder, Programs};
-use super::duty::{Duty, FIRST, PAIR, Routers, SECOND, Track};
+use super::duty::{Duty, FIRST, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::idle::holds_all;
 use super::table::{Goal, Quantity, Row};
@@ -23,8 +23,7 @@ const BUSY_PER_PROCESSOR: usize = 8;
 /// How long the election may take on a busy machine.
 const LIMIT: Duration = Duration::from_mins(1);
 
-const ROUTERS: Routers =
-    Routers { nodes: PAIR, count: 1, interval: Duration::from_millis(10), track: Track::Nothing };
+const ROUTERS: Routers = Routers::one(PAIR, Duration::from_millis(10));
 
 /// Whether Baton's engine asks for precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lab::{Lab, wait_until};
 
 use super::contender::{Contender, Each, Programs};
-use super::duty::{FIRST, PAIR, Routers, SECOND, Track};
+use super::duty::{FIRST, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
 use super::table::{Goal, Quantity, Row, median};
@@ -13,8 +13,7 @@ use super::table::{Goal, Quantity, Row, median};
 /// How often each program is crashed.
 const RUNS: usize = 3;
 
-const ROUTERS: Routers =
-    Routers { nodes: PAIR, count: 255, interval: Duration::from_millis(100), track: Track::Nothing };
+const ROUTERS: Routers = Routers { count: 255, ..Routers::one(PAIR, Duration::from_millis(100)) };
 
 /// Crashes both programs in turn.
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lab::Lab;
 
 use super::contender::{Contender, Each, Programs};
-use super::duty::{FIRST, PAIR, Routers, Track};
+use super::duty::{FIRST, PAIR, Routers};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
 use super::table::{Goal, Quantity, Row, median};
@@ -20,7 +20,7 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
 }
 
 fn measure_at(programs: &Programs, interval: Duration) -> Result<Row, BenchError> {
-    let routers = Routers { nodes: PAIR, count: 1, interval, track: Track::Nothing };
+    let routers = Routers::one(PAIR, interval);
     let floor = routers.floor();
     let lab = laboratory(routers)?;
     let mut outages = Each::<Vec<Duration>>::default();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lab::{Lab, Namespace, Process, Signal, wait_until};
 
 use super::contender::{Contender, Programs};
-use super::duty::{FIRST, PAIR, Routers, SECOND, Track};
+use super::duty::{FIRST, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
 use super::table::{Goal, Quantity, Row};
@@ -25,8 +25,7 @@ const RUNS: usize = 2;
 const LEASE: Duration = Duration::from_secs(10);
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
-const ROUTERS: Routers =
-    Routers { nodes: PAIR, count: 1, interval: Duration::from_secs(1), track: Track::Nothing };
+const ROUTERS: Routers = Routers::one(PAIR, Duration::from_secs(1));
 
 /// Kills and stops what there is to be killed and stopped.
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {

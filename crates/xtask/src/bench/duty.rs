@@ -39,7 +39,7 @@ pub(crate) enum Duty {
     Balancer(Balancer),
 }
 
-/// Virtual routers on `eth0`, one address each, version 3, multicast.
+/// Virtual routers on `eth0`, one address each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Routers {
     /// Who the others are.
@@ -48,9 +48,25 @@ pub(crate) struct Routers {
     pub(crate) count: u8,
     /// How often the Active advertises.
     pub(crate) interval: Duration,
+    /// What the nodes speak with each other.
+    pub(crate) dialect: Dialect,
     /// What has to be well besides.
     pub(crate) track: Track,
 }
+
+/// What the nodes of a group speak with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Version 3 to the group.
+    Version3,
+    /// Version 3 to the other nodes' own addresses.
+    Version3Unicast,
+    /// Version 2 to the group, with [`PASSWORD`].
+    Version2,
+}
+
+/// The password of [`Dialect::Version2`], with as many octets as it has place for.
+pub(crate) const PASSWORD: &str = "s3cret77";
 
 /// What has to be well for a node to be Active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +81,11 @@ pub(crate) enum Track {
 pub(crate) const INSIDE: &str = "eth1";
 
 impl Routers {
+    /// One virtual router, without anything that has to be well besides.
+    pub(crate) const fn one(nodes: &'static [Node], interval: Duration) -> Self {
+        Self { nodes, count: 1, interval, dialect: Dialect::Version3, track: Track::Nothing }
+    }
+
     /// The time from the Active's last advertisement to the election of the second node.
     ///
     /// Three intervals and the skew time: [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1).
@@ -127,9 +148,7 @@ mod tests {
 
     #[test]
     fn the_floor_is_three_intervals_and_the_skew() {
-        let floor =
-            Routers { nodes: PAIR, count: 1, interval: Duration::from_secs(1), track: Track::Nothing }
-                .floor();
+        let floor = Routers::one(PAIR, Duration::from_secs(1)).floor();
         assert_eq!(floor, Duration::from_micros(3_609_375));
     }
 

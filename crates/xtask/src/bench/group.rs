@@ -1,4 +1,4 @@
-//! Nodes that share virtual routers, a program on each, and a client that hears what they say.
+//! Nodes that share virtual routers, a program on each, and somebody who hears what they say.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -9,7 +9,7 @@ use lab::{Lab, Prober, Process, Topology, wait_until};
 
 use super::advertisements::Advertisements;
 use super::contender::{Contender, END_LIMIT, Folder, Programs};
-use super::duty::{Duty, FIRST, Node, Routers};
+use super::duty::{Dialect, Duty, FIRST, Node, Routers};
 use super::error::BenchError;
 use super::idle::holds_all;
 
@@ -52,7 +52,12 @@ impl<'lab> Group<'lab> {
         routers: Routers,
     ) -> Result<Self, BenchError> {
         let (folder, duty) = (Folder::new()?, Duty::Routers(routers));
-        let advertisements = Advertisements::listen(lab.namespace(CLIENT), CLIENT_ADDRESS)?;
+        let advertisements = match routers.dialect {
+            Dialect::Version3 | Dialect::Version2 => {
+                Advertisements::to_group(lab.namespace(CLIENT), CLIENT_ADDRESS)?
+            }
+            Dialect::Version3Unicast => Advertisements::between(lab, routers.nodes)?,
+        };
         let started = Instant::now();
         let mut daemons = BTreeMap::new();
         for (&node, &contender) in routers.nodes.iter().zip(contenders) {
@@ -77,7 +82,7 @@ impl<'lab> Group<'lab> {
         address
     }
 
-    /// What the client hears.
+    /// What is heard of the nodes.
     pub(crate) fn advertisements(&self) -> &Advertisements {
         &self.advertisements
     }

@@ -10,7 +10,7 @@ use super::contender::{Contender, END_LIMIT, Each, Programs};
 use super::duty::{FIRST, INSIDE, Node, PAIR, Routers, SECOND, TRIO, Track};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
-use super::table::{Goal, Quantity, Row, median};
+use super::table::{Goal, Quantity, Row};
 
 /// How often each hand-over is made.
 const RUNS: usize = 3;
@@ -71,31 +71,30 @@ enum Successor {
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
     use Contender::{Baton, Keepalived};
     use Occasion::{CarrierLoss, Pass, Stop};
-    let pair = Drill { programs, nodes: PAIR, lab: laboratory(routers(PAIR))? };
-    let stops = pair.compare(Stop)?;
-    let mut rows = pair_rows("stop, to its like", Some(&stops.keepalived), &stops.baton).to_vec();
-    for (what, occasion, successor) in [
-        ("stop, to Keepalived", Stop, Keepalived),
-        ("pass, to its like", Pass, Baton),
-        ("pass, to Keepalived", Pass, Keepalived),
-    ] {
-        rows.extend(pair_rows(what, None, &pair.repeat(what, &[Baton, successor], occasion)?));
+    let pair = Drill { programs, nodes: PAIR, lab: laboratory(Routers::one(PAIR, INTERVAL))? };
+    let mut rows = Vec::new();
+    for occasion in [Stop, CarrierLoss] {
+        let costs = pair.compare(occasion)?;
+        let what = format!("{occasion}, to its like");
+        rows.extend(pair_rows(&what, Some(&costs.keepalived), &costs.baton));
     }
-    let losses = pair.compare(CarrierLoss)?;
-    rows.extend(pair_rows(&format!("{CarrierLoss}"), Some(&losses.keepalived), &losses.baton));
-    let trio = Drill { programs, nodes: TRIO, lab: laboratory(routers(TRIO))? };
-    rows.extend(trio_rows(&trio.compare(Stop)?));
+    for (occasion, successor) in
+        [(Stop, Keepalived), (CarrierLoss, Keepalived), (Pass, Baton), (Pass, Keepalived)]
+    {
+        let what = format!("{occasion}, to {successor}");
+        rows.extend(pair_rows(&what, None, &pair.repeat(&what, &[Baton, successor], occasion)?));
+    }
+    let trio = Drill { programs, nodes: TRIO, lab: laboratory(Routers::one(TRIO, INTERVAL))? };
+    let stops = trio.compare(Stop)?;
+    rows.extend(trio_rows(Stop, Some(&stops.keepalived), &stops.baton));
+    rows.extend(trio_rows(Pass, None, &trio.repeat("pass, 3 nodes", &[Baton; 3], Pass)?));
     Ok(rows)
-}
-
-fn routers(nodes: &'static [Node]) -> Routers {
-    Routers { nodes, count: 1, interval: INTERVAL, track: Track::Nothing }
 }
 
 fn pair_rows(what: &str, keepalived: Option<&Vec<Cost>>, baton: &[Cost]) -> [Row; 2] {
     let lost = |costs: &[Cost]| most(costs, |cost| cost.lost);
     let outage =
-        |costs: &[Cost]| Quantity::Time(median(&costs.iter().map(|cost| cost.outage).collect::<Vec<_>>()));
+        |costs: &[Cost]| Quantity::Time(costs.iter().map(|cost| cost.outage).max().unwrap_or_default());
     let figure = format!("{what}, at {INTERVAL:?}");
     [
         Row {
@@ -105,7 +104,7 @@ fn pair_rows(what: &str, keepalived: Option<&Vec<Cost>>, baton: &[Cost]) -> [Row
             goal: Goal::AtMost(Quantity::Count(0), String::new()),
         },
         Row {
-            figure: format!("{figure}: longest time between two answers (n={RUNS})"),
+            figure: format!("{figure}: time between two answers, the longest of {RUNS}"),
             keepalived: keepalived.map(|costs| outage(costs)),
             baton: outage(baton),
             goal: Goal::AtMost(Quantity::Time(OUTAGE_GOAL), String::new()),
@@ -113,11 +112,11 @@ fn pair_rows(what: &str, keepalived: Option<&Vec<Cost>>, baton: &[Cost]) -> [Row
     ]
 }
 
-fn trio_rows(costs: &Each<Vec<Cost>>) -> [Row; 2] {
+fn trio_rows(occasion: Occasion, keepalived: Option<&Vec<Cost>>, baton: &[Cost]) -> [Row; 2] {
     let row = |what: &str, quantity: fn(&[Cost]) -> Quantity| Row {
-        figure: format!("stop, three nodes, at {INTERVAL:?}: {what} {RUNS}"),
-        keepalived: Some(quantity(&costs.keepalived)),
-        baton: quantity(&costs.baton),
+        figure: format!("{occasion}, three nodes, at {INTERVAL:?}: {what} {RUNS}"),
+        keepalived: keepalived.map(|costs| quantity(costs)),
+        baton: quantity(baton),
         goal: Goal::AtMost(Quantity::Count(0), String::new()),
     };
     [
@@ -167,7 +166,7 @@ impl Drill<'_> {
     }
 
     fn hand_over(&self, contenders: &[Contender], occasion: Occasion) -> Result<Cost, BenchError> {
-        let routers = Routers { track: occasion.track(), ..routers(self.nodes) };
+        let routers = Routers { track: occasion.track(), ..Routers::one(self.nodes, INTERVAL) };
         let mut group = Group::elect(&self.lab, self.programs, contenders, routers)?;
         let prober = group.ask()?;
         let begin = Instant::now();

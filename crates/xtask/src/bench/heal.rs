@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lab::{Lab, wait_until};
 
 use super::contender::{Contender, END_LIMIT, Each, Programs};
-use super::duty::{FIRST, PAIR, Routers, SECOND, Track};
+use super::duty::{FIRST, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
 use super::owners::{Change, Course, Crossing, Owners};
@@ -21,14 +21,10 @@ const CROSSING_GOAL: Duration = Duration::from_micros(100);
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
     let mut rows = Vec::new();
     for interval in [1000, 100].map(Duration::from_millis) {
-        rows.push(measure_heal(programs, routers(interval))?);
+        rows.push(measure_heal(programs, Routers::one(PAIR, interval))?);
     }
-    rows.extend(measure_return(programs, routers(Duration::from_secs(1)))?);
+    rows.extend(measure_return(programs, Routers::one(PAIR, Duration::from_secs(1)))?);
     Ok(rows)
-}
-
-fn routers(interval: Duration) -> Routers {
-    Routers { nodes: PAIR, count: 1, interval, track: Track::Nothing }
 }
 
 fn measure_heal(programs: &Programs, routers: Routers) -> Result<Row, BenchError> {

@@ -9,7 +9,7 @@ use lab::{Lab, Namespace, Topology, wait_until};
 
 use super::contender::END_LIMIT;
 use super::contender::{Contender, Each, Folder, Programs};
-use super::duty::{Duty, FIRST, Node, PAIR, Routers, SECOND, Track};
+use super::duty::{Duty, FIRST, Node, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::table::{Goal, Quantity, Row, median};
 
@@ -22,8 +22,7 @@ const ANNOUNCED: Duration = Duration::from_secs(8);
 /// How long the election of all virtual routers may take.
 const ELECTION_LIMIT: Duration = Duration::from_mins(1);
 
-const ROUTERS: Routers =
-    Routers { nodes: PAIR, count: 255, interval: Duration::from_millis(100), track: Track::Nothing };
+const ROUTERS: Routers = Routers { count: 255, ..Routers::one(PAIR, Duration::from_millis(100)) };
 /// What all processes of a node may hold.
 const MEMORY_GOAL: u64 = 15 << 20;
 

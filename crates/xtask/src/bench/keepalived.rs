@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::duty::{Balancer, Duty, INSIDE, Node, Routers, Track, WEIGHT};
+use super::duty::{Balancer, Dialect, Duty, INSIDE, Node, PASSWORD, Routers, Track, WEIGHT};
 use super::error::BenchError;
 
 const WRITES: &str = "a string takes what is written to it";
@@ -45,8 +45,19 @@ pub(crate) fn version(program: &Path) -> Result<String, BenchError> {
 }
 
 fn routers_of(routers: Routers, node: Node) -> String {
-    let mut text = "global_defs {\n    vrrp_version 3\n}\n".to_owned();
+    let version = match routers.dialect {
+        Dialect::Version3 | Dialect::Version3Unicast => 3,
+        Dialect::Version2 => 2,
+    };
+    let mut text = format!("global_defs {{\n    vrrp_version {version}\n}}\n");
     let Node { priority, .. } = node;
+    let dialect = match routers.dialect {
+        Dialect::Version3 => String::new(),
+        Dialect::Version3Unicast => unicast(routers.nodes, node),
+        Dialect::Version2 => {
+            format!("    authentication {{\n        auth_type PASS\n        auth_pass {PASSWORD}\n    }}\n")
+        }
+    };
     let seconds = routers.interval.as_secs_f64();
     let track = match routers.track {
         Track::Nothing => String::new(),
@@ -58,11 +69,17 @@ fn routers_of(routers: Routers, node: Node) -> String {
             "vrrp_instance r{number} {{\n    \
                  state BACKUP\n    interface eth0\n    virtual_router_id {number}\n    \
                  priority {priority}\n    advert_int {seconds}\n    virtual_ipaddress {{\n        \
-                     {address}/32\n    }}\n{track}}}\n"
+                     {address}/32\n    }}\n{dialect}{track}}}\n"
         )
         .expect(WRITES);
     }
     text
+}
+
+fn unicast(nodes: &[Node], own: Node) -> String {
+    let peers = nodes.iter().filter(|node| node.name != own.name);
+    let peers: Vec<_> = peers.map(|node| node.address.to_string()).collect();
+    format!("    unicast_src_ip {}\n    unicast_peer {{\n        {}\n    }}\n", own.address, peers.join("\n"))
 }
 
 fn balancer_of(balancer: Balancer) -> String {
