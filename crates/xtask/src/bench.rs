@@ -23,6 +23,7 @@ mod monitor;
 mod one_weight;
 mod owners;
 mod simulator;
+mod standstill;
 mod table;
 
 use std::fs;
@@ -48,10 +49,12 @@ pub(crate) enum Figure {
     CrashOutage,
     /// The longest silence of any of 255 virtual routers at 100 ms when their Active vanishes.
     CrashOfMany,
-    /// What a planned hand-over costs, by a stop and by `baton pass`, at 1 s.
+    /// What a planned hand-over costs, by a stop, `baton pass` and a lost carrier, at 1 s.
     HandOver,
-    /// What is noticed when the daemon dies or stands still, alone or with its guard.
+    /// What is noticed when the daemon is killed, alone or with its guard.
     Death,
+    /// What is noticed when the daemon stands still, alone or with its guard.
+    Standstill,
     /// What bad packets for a known virtual router do to it, at 40 and at 50,000 a second.
     Hostile,
     /// Transitions at 10 ms while others keep the processors busy.
@@ -83,6 +86,7 @@ impl Figure {
             Self::CrashOfMany => Way::Here(crash_of_many::measure),
             Self::HandOver => Way::Here(hand_over::measure),
             Self::Death => Way::Here(death::measure),
+            Self::Standstill => Way::Here(standstill::measure),
             Self::Hostile => Way::Here(hostile::measure),
             Self::Busy => Way::Here(busy::measure),
             Self::Heal => Way::Here(heal::measure),

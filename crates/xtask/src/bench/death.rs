@@ -1,198 +1,176 @@
-//! What is noticed when the daemon dies or stands still, alone or with its guard.
+//! What is noticed when the daemon is killed, alone or with its guard.
 
-use std::net::IpAddr;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Namespace, Process, Signal, wait_until};
+use lab::{Signal, wait_until};
 
-use super::contender::{Contender, Programs};
+use super::contender::{Contender, Each, Programs};
 use super::duty::{FIRST, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
+use super::owners::{Change, Course, Owners};
 use super::table::{Goal, Quantity, Row};
 
-/// How often the daemon is killed in a row; more often takes a minute each and shows the same.
-const DEATHS: usize = 3;
-/// From one death to the next: two within a minute would be handed over.
+/// How many pairs of each program run side by side, and how often the daemon of each is killed: 20 times in all.
+const PAIRS: u32 = 5;
+const DEATHS: u32 = 4;
+/// From one death in a pair to the next: of two within a minute the guard takes the second for no accident.
 const BETWEEN_DEATHS: Duration = Duration::from_secs(61);
 /// How long nothing may be heard of the other node after the last death: longer than it would wait.
 const AFTERMATH: Duration = Duration::from_secs(6);
-/// How often both are killed together, and how often the daemon stands still.
-const RUNS: usize = 2;
-/// How long the kernel keeps what nobody renews, and how late it may come to it.
+/// How often both are killed together.
+const RUNS: u32 = 2;
+/// How long Baton's kernel keeps what nobody renews, and how late it may come to it.
 const LEASE: Duration = Duration::from_secs(10);
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
+/// A lease is renewed thrice in its time, whichever daemon runs; what comes sooner is a write of another kind.
+const SOONEST_RENEWAL: Duration = Duration::from_millis(3_200);
+/// How long an address is waited for that nobody renews, in leases.
+const LEASES: u32 = 3;
 
 const ROUTERS: Routers = Routers::one(PAIR, Duration::from_secs(1));
 
-/// Kills and stops what there is to be killed and stopped.
+/// Kills what there is to be killed.
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>, BenchError> {
-    let lab = laboratory(ROUTERS)?;
-    let mut rows = deaths_of_the_daemon(programs, &lab)?;
-    rows.push(deaths_of_both(programs, &lab)?);
-    rows.extend(standstills(programs, &lab)?);
+    let mut rows = deaths_of_the_daemon(programs)?;
+    rows.push(deaths_of_both(programs)?);
     Ok(rows)
 }
 
-fn elect<'lab>(programs: &Programs, lab: &'lab Lab) -> Result<Group<'lab>, BenchError> {
-    Group::elect(lab, programs, &[Contender::Baton; 2], ROUTERS)
+/// What the deaths of the first node's daemon cost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Toll {
+    /// Advertisements of the other node.
+    claims: usize,
+    /// Requests that nobody answered.
+    lost: usize,
+    /// Writes to the address of the first node, without the renewals of its lease.
+    rewrites: usize,
 }
 
-fn deaths_of_the_daemon(programs: &Programs, lab: &Lab) -> Result<Vec<Row>, BenchError> {
-    let mut group = elect(programs, lab)?;
-    let mut kernel = Changes::watch(lab.namespace(FIRST.name))?;
-    let client = group.ask()?;
-    let begin = Instant::now();
-    for death in 1..=DEATHS {
-        println!("kill -9 of the daemon {death}");
-        group.daemon(FIRST).signal_descendants(Signal::KILL)?;
-        thread::sleep(if death < DEATHS { BETWEEN_DEATHS } else { AFTERMATH });
-    }
-    let lost = client.stop()?.since(begin).lost();
-    let claims = group.advertisements().count_of(SECOND.address, begin);
-    let rewrites = kernel.end()?.iter().filter(|change| change.kind == Kind::Removal).count();
-    group.end()?;
-    let row = |what: &str, count: usize| Row {
-        figure: format!("kill -9 of the daemon, {DEATHS} times, a minute apart, at 1s: {what}"),
-        keepalived: None,
-        baton: Quantity::Count(u32::try_from(count).unwrap_or(u32::MAX)),
-        goal: Goal::AtMost(Quantity::Count(0), String::new()),
+fn deaths_of_the_daemon(programs: &Programs) -> Result<Vec<Row>, BenchError> {
+    // One after the other in the whole laboratory, so that no restart has to share the processors with another one.
+    let step = BETWEEN_DEATHS / (2 * PAIRS);
+    let Each { keepalived, baton } = side_by_side(PAIRS, step, |contender, delay| {
+        let toll = kill_again_and_again(programs, contender, delay)?;
+        println!("kill -9 of the daemon {DEATHS} times, {contender}: {toll:?}");
+        Ok(toll)
+    })?;
+    let row = |what: &str, count: fn(&Toll) -> usize| {
+        let sum = |tolls: &[Toll]| {
+            Quantity::Count(u32::try_from(tolls.iter().map(count).sum::<usize>()).unwrap_or(u32::MAX))
+        };
+        Row {
+            figure: format!(
+                "kill -9 of the daemon, {} times in {PAIRS} pairs, a minute apart in each, at {:?}: {what}",
+                PAIRS * DEATHS,
+                ROUTERS.interval
+            ),
+            keepalived: Some(sum(&keepalived)),
+            baton: sum(&baton),
+            goal: Goal::AtMost(Quantity::Count(0), String::new()),
+        }
     };
     Ok(vec![
-        row("advertisements of the other node", claims),
-        row("lost of 1,000 requests a second", lost),
-        row("addresses removed from the kernel", rewrites),
+        row("advertisements of the other node", |toll| toll.claims),
+        row("lost of 1,000 requests a second", |toll| toll.lost),
+        row("writes to the address but for the renewals of its lease", |toll| toll.rewrites),
     ])
 }
 
-/// The longest time until the kernel has removed the address.
-fn deaths_of_both(programs: &Programs, lab: &Lab) -> Result<Row, BenchError> {
-    let mut longest = Duration::ZERO;
-    for run in 1..=RUNS {
-        let mut group = elect(programs, lab)?;
-        let (machine, address) = (lab.namespace(FIRST.name), group.address());
-        group.daemon(FIRST).kill()?;
-        let death = Instant::now();
-        wait_until("The end of the lease", 3 * LEASE, || Ok(!machine.holds(address.into())?))?;
-        println!("kill -9 of guard and daemon {run}: the address is gone after {:?}", death.elapsed());
-        longest = longest.max(death.elapsed());
-        drop(group);
-        wait_for_nobody(lab, address.into())?;
+fn kill_again_and_again(
+    programs: &Programs,
+    contender: Contender,
+    delay: Duration,
+) -> Result<Toll, BenchError> {
+    let lab = laboratory(ROUTERS)?;
+    let mut group = Group::elect(&lab, programs, &[contender; 2], ROUTERS)?;
+    let owners = Owners::watch(&lab, &[FIRST], group.address())?;
+    let client = group.ask()?;
+    let begin = Instant::now();
+    thread::sleep(delay);
+    for death in 1..=DEATHS {
+        group.daemon(FIRST).signal_descendants(Signal::KILL)?;
+        thread::sleep(if death < DEATHS { BETWEEN_DEATHS } else { AFTERMATH });
     }
+    let toll = Toll {
+        claims: group.advertisements().count_of(SECOND.address, begin),
+        lost: client.stop()?.since(begin).lost(),
+        rewrites: rewrites(&owners.changes(begin)),
+    };
+    group.end()?;
+    Ok(toll)
+}
+
+/// How often an address was taken, left, or written sooner than its lease asks for.
+fn rewrites(changes: &[Change]) -> usize {
+    let mut last = None;
+    let is_rewrite = |change: &&Change| {
+        let age = last.replace(change.at).map(|last| change.at.duration_since(last));
+        match change.course {
+            Course::Taken | Course::Left => true,
+            Course::Rewritten => age.is_some_and(|age| age < SOONEST_RENEWAL),
+        }
+    };
+    changes.iter().filter(is_rewrite).count()
+}
+
+fn deaths_of_both(programs: &Programs) -> Result<Row, BenchError> {
+    let Each { keepalived, baton } = side_by_side(RUNS, Duration::from_secs(1), |contender, _| {
+        let time = kill_both(programs, contender)?;
+        println!("kill -9 of guard and daemon, {contender}: the address is gone after {time:?}");
+        Ok(time)
+    })?;
+    // An address that stayed makes the longest time, and none.
+    let longest = |times: &[Option<Duration>]| {
+        let all: Option<Vec<_>> = times.iter().copied().collect();
+        let longest = all.and_then(|times| times.into_iter().max());
+        longest.map_or(Quantity::NotWithin(LEASES * LEASE), Quantity::Time)
+    };
     Ok(Row {
         figure: format!("kill -9 of guard and daemon: address gone, the longest of {RUNS}"),
-        keepalived: None,
-        baton: Quantity::Time(longest),
+        keepalived: Some(longest(&keepalived)),
+        baton: longest(&baton),
         goal: Goal::AtMost(Quantity::Time(LEASE + LEASE_MARGIN), "the lease and a second".to_owned()),
     })
 }
 
-/// How long two nodes own the address while the first one's daemon stands still, and how long nobody answers.
-fn standstills(programs: &Programs, lab: &Lab) -> Result<Vec<Row>, BenchError> {
-    let (mut together, mut outage) = (Duration::ZERO, Duration::ZERO);
-    for run in 1..=RUNS {
-        let mut group = elect(programs, lab)?;
-        let mut first = Changes::watch(lab.namespace(FIRST.name))?;
-        let mut second = Changes::watch(lab.namespace(SECOND.name))?;
-        let client = group.ask()?;
-        let begin = Instant::now();
-        group.daemon(FIRST).signal_descendants(Signal::STOP)?;
-        // It comes back as a Backup, and takes over by its priority.
-        thread::sleep(Duration::from_secs(2));
-        group.wait_for_holder(SECOND)?;
-        let (left, taken) = (first.end()?, second.end()?);
-        let removal = left.iter().find(|change| change.kind == Kind::Removal);
-        let addition = taken.iter().find(|change| change.kind == Kind::Addition);
-        let (Some(removal), Some(addition)) = (removal, addition) else {
-            return Err(BenchError::Unexpected(format!("The address did not move: {left:?}, {taken:?}")));
+/// The time until the kernel has removed the address, if it does.
+fn kill_both(programs: &Programs, contender: Contender) -> Result<Option<Duration>, BenchError> {
+    let lab = laboratory(ROUTERS)?;
+    let mut group = Group::elect(&lab, programs, &[contender; 2], ROUTERS)?;
+    let (machine, address) = (lab.namespace(FIRST.name), group.address());
+    group.daemon(FIRST).kill()?;
+    let death = Instant::now();
+    match wait_until("The end of the lease", LEASES * LEASE, || Ok(!machine.holds(address.into())?)) {
+        Ok(_) => Ok(Some(death.elapsed())),
+        Err(lab::Error::TimedOut { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Does something so many times with each program at once, each in a laboratory of its own and a step later than the one
+/// before.
+fn side_by_side<T: Send>(
+    times: u32,
+    step: Duration,
+    work: impl Fn(Contender, Duration) -> Result<T, BenchError> + Sync,
+) -> Result<Each<Vec<T>>, BenchError> {
+    let mut outcomes = Each { keepalived: Vec::new(), baton: Vec::new() };
+    thread::scope(|scope| {
+        let turns = (0..times).flat_map(|time| Contender::BOTH.map(|contender| (time, contender)));
+        let start = |(number, (_, contender)): (u32, (u32, Contender))| {
+            let work = &work;
+            (contender, scope.spawn(move || work(contender, number * step)))
         };
-        together = together.max(removal.at.saturating_sub(addition.at));
-        client.wait_for_answer(Instant::now(), group.limit())?;
-        let gap = client.stop()?.since(begin).longest_gap().duration();
-        println!("SIGSTOP of the daemon {run}: {removal:?}, {addition:?}, nobody answered for {gap:?}");
-        outage = outage.max(gap);
-        group.end()?;
-    }
-    let row = |what: &str, baton, goal| Row {
-        figure: format!("SIGSTOP of the daemon, at 1s: {what}, the longest of {RUNS}"),
-        keepalived: None,
-        baton: Quantity::Time(baton),
-        goal: Goal::AtMost(Quantity::Time(goal), String::new()),
-    };
-    Ok(vec![
-        row("two own the address", together, Duration::ZERO),
-        row("time between two answers", outage, Duration::from_millis(100)),
-    ])
-}
-
-/// Waits until nobody holds the address any more, whose programs were killed.
-fn wait_for_nobody(lab: &Lab, address: IpAddr) -> Result<(), BenchError> {
-    wait_until("The end of all leases", 3 * LEASE, || Ok(lab.holders(address)?.is_empty()))?;
-    Ok(())
-}
-
-/// What happens to the addresses of a machine.
-struct Changes {
-    monitor: Process,
-}
-
-/// One change of an address.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    kind: Kind,
-    /// Since midnight, by the clock that all machines here share.
-    at: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It was added, or its lease was renewed.
-    Addition,
-    Removal,
-}
-
-impl Changes {
-    fn watch(machine: &Namespace) -> Result<Self, BenchError> {
-        let mut command = Command::new("ip");
-        let monitor =
-            machine.spawn("monitor", command.args(["-tshort", "-oneline", "monitor", "address"]))?;
-        // It says nothing when it is ready; a change of no interest does.
-        let is_ready = || {
-            machine.run(&["ip", "address", "replace", "192.0.2.1/32", "dev", "lo"])?;
-            machine.run(&["ip", "address", "delete", "192.0.2.1/32", "dev", "lo"])?;
-            Ok(monitor.log().contains("192.0.2.1"))
-        };
-        wait_until("The watch over the addresses", LEASE, is_ready)?;
-        Ok(Self { monitor })
-    }
-
-    /// Ends the watch and returns what has happened to addresses other than the watch's own.
-    fn end(&mut self) -> Result<Vec<Change>, BenchError> {
-        // What has happened by now may still be on its way.
-        thread::sleep(Duration::from_millis(200));
-        let log = self.monitor.log();
-        self.monitor.kill()?;
-        let lines = log.lines().filter(|line| line.contains("inet") && !line.contains("192.0.2.1"));
-        lines
-            .map(|line| {
-                let at =
-                    time_of_day(line).ok_or_else(|| BenchError::Unexpected(format!("{line} has no time")))?;
-                let kind = if line.contains("Deleted") { Kind::Removal } else { Kind::Addition };
-                Ok(Change { kind, at })
-            })
-            .collect()
-    }
-}
-
-/// Reads `[2026-11-25T23:14:36.123456] …`.
-fn time_of_day(line: &str) -> Option<Duration> {
-    let (_, time) = line.strip_prefix('[')?.split_once(']')?.0.split_once('T')?;
-    let mut parts = time.split(':');
-    let (hours, minutes) = (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
-    let seconds = parts.next()?.parse::<f64>().ok()?;
-    Some(Duration::from_secs(3600 * hours + 60 * minutes) + Duration::from_secs_f64(seconds))
+        let threads: Vec<_> = (0..).zip(turns).map(start).collect();
+        for (contender, thread) in threads {
+            let outcome = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            outcomes.of(contender).push(outcome);
+        }
+        Ok(outcomes)
+    })
 }
 
 #[cfg(test)]
@@ -200,9 +178,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_watch_begins_with_the_time_of_day() {
-        let line = "[2026-11-25T01:02:03.500000] 2: eth0    inet 10.77.0.50/32 scope global eth0";
-        assert_eq!(time_of_day(line), Some(Duration::from_millis(3_723_500)));
-        assert_eq!(time_of_day("2: eth0    inet 10.77.0.50/32 scope global eth0"), None);
+    fn only_what_comes_sooner_than_a_lease_is_renewed_is_a_rewrite() {
+        let start = Instant::now();
+        let count = |changes: &[(u64, Course)]| {
+            let change =
+                |&(at, course)| Change { at: start + Duration::from_millis(at), node: FIRST.name, course };
+            rewrites(&changes.iter().map(change).collect::<Vec<_>>())
+        };
+        let renewal = Course::Rewritten;
+        assert_eq!(count(&[(100, renewal), (3_430, renewal), (6_770, renewal)]), 0);
+        assert_eq!(count(&[(100, renewal), (3_430, renewal), (6_000, renewal), (6_770, renewal)]), 2);
+        assert_eq!(count(&[(0, Course::Left), (1, Course::Taken)]), 2);
     }
 }

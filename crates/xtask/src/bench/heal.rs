@@ -9,7 +9,7 @@ use super::contender::{Contender, END_LIMIT, Each, Programs};
 use super::duty::{FIRST, PAIR, Routers, SECOND};
 use super::error::BenchError;
 use super::group::{Group, laboratory};
-use super::owners::{Change, Course, Crossing, Owners};
+use super::owners::{Course, Crossing, Owners};
 use super::table::{Goal, Quantity, Row, median};
 
 /// How often each is done.
@@ -67,16 +67,11 @@ fn heal(
     sleep(routers.interval + phase);
     let healed = Instant::now();
     cable.attach()?;
-    let left = || owners.changes(healed).into_iter().find(|change| is(change, SECOND.name, Course::Left));
-    wait_until("One owner", group.limit(), || Ok(left().is_some()))?;
+    let left = || owners.first(healed, |change| change.is(SECOND, Course::Left));
+    wait_until("One owner", group.limit(), || Ok(left().is_ok()))?;
     group.wait_for_holder(FIRST)?;
     group.end()?;
-    let left = left().ok_or_else(|| BenchError::Unexpected("No node gave the address up".to_owned()))?;
-    Ok(left.at.duration_since(healed))
-}
-
-fn is(change: &Change, node: &str, course: Course) -> bool {
-    change.node == node && change.course == course
+    Ok(left()?.duration_since(healed))
 }
 
 /// What the return of a better node cost.
@@ -135,12 +130,8 @@ fn come_back(
     group.wait_for_holder(FIRST)?;
     prober.wait_for_answer(Instant::now(), group.limit())?;
     let seen = prober.stop()?.since(begin);
-    let changes = owners.changes(begin);
-    let when = |node, course| {
-        let found = changes.iter().find(|change| is(change, node, course));
-        found.map(|change| change.at).ok_or_else(|| BenchError::Unexpected(format!("{node}: {changes:?}")))
-    };
-    let (taken, left) = (when(FIRST.name, Course::Taken)?, when(SECOND.name, Course::Left)?);
+    let taken = owners.first(begin, |change| change.is(FIRST, Course::Taken))?;
+    let left = owners.first(begin, |change| change.is(SECOND, Course::Left))?;
     group.end()?;
     let lost = u32::try_from(seen.lost()).expect("there are few requests");
     Ok(Return { lost, crossing: Crossing::new(taken, left) })

@@ -41,22 +41,31 @@ struct Record {
     changes: Mutex<Vec<Change>>,
 }
 
-/// A node took the address or left it.
+/// Something happened to the address on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// When.
     pub(crate) at: Instant,
     /// Which node.
     pub(crate) node: &'static str,
-    /// Whether it has it now.
+    /// What.
     pub(crate) course: Course,
 }
 
-/// Whether an address comes or goes.
+impl Change {
+    /// Whether it is this one.
+    pub(crate) fn is(self, node: Node, course: Course) -> bool {
+        self.node == node.name && self.course == course
+    }
+}
+
+/// Whether an address comes, goes or stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Course {
     /// It comes.
     Taken,
+    /// It was there, and was written again: its lease was renewed, or somebody did not know.
+    Rewritten,
     /// It goes.
     Left,
 }
@@ -87,6 +96,24 @@ impl Crossing {
     }
 }
 
+/// Whether an address is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Present,
+    Absent,
+}
+
+impl Presence {
+    /// What has happened if this is so now, and that was before.
+    fn after(self, before: Self) -> Course {
+        match (before, self) {
+            (Self::Absent, Self::Present) => Course::Taken,
+            (Self::Present, Self::Present) => Course::Rewritten,
+            (Self::Present | Self::Absent, Self::Absent) => Course::Left,
+        }
+    }
+}
+
 impl fmt::Display for Crossing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self {
@@ -106,8 +133,9 @@ impl Owners {
         for node in nodes {
             let machine = lab.namespace(node.name);
             let socket = machine.enter(open)?.map_err(BenchError::system("listen to a kernel"))?;
+            let presence = if machine.holds(address.into())? { Presence::Present } else { Presence::Absent };
             let (record, name) = (Arc::clone(&owners.record), node.name);
-            let fill = move || record.fill(&socket, name);
+            let fill = move || record.fill(&socket, name, presence);
             owners.threads.push(machine.spawn_thread("owners", fill)?);
         }
         Ok(owners)
@@ -120,6 +148,19 @@ impl Owners {
         changes.sort_unstable_by_key(|change| change.at);
         changes
     }
+
+    /// When something happened first since a moment.
+    pub(crate) fn first(
+        &self,
+        since: Instant,
+        is_it: impl Fn(&Change) -> bool,
+    ) -> Result<Instant, BenchError> {
+        let changes = self.changes(since);
+        let found = changes.iter().find(|change| is_it(change)).map(|change| change.at);
+        found.ok_or_else(|| {
+            BenchError::Unexpected(format!("The address did not move as it should have: {changes:?}"))
+        })
+    }
 }
 
 /// Opens a socket that hears of addresses that come and go; the protocol of number 0 is rtnetlink.
@@ -131,13 +172,15 @@ fn open() -> io::Result<OwnedFd> {
 }
 
 impl Record {
-    fn fill(&self, socket: &OwnedFd, node: &'static str) {
+    fn fill(&self, socket: &OwnedFd, node: &'static str, mut presence: Presence) {
         let mut buffer = [0; 4096];
         while !self.is_ending.load(Ordering::Relaxed) {
             // Nothing within the time is as good as any other failure: look again.
             let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::empty()) else { continue };
             let at = Instant::now();
-            if let Some(course) = self.course(&buffer[..length]) {
+            if let Some(now) = self.presence(&buffer[..length]) {
+                let course = now.after(presence);
+                presence = now;
                 let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
                 changes.push(Change { at, node, course });
             }
@@ -145,14 +188,14 @@ impl Record {
     }
 
     /// What a message says about the address, if it is about it: no other message has its octets in a row.
-    fn course(&self, message: &[u8]) -> Option<Course> {
+    fn presence(&self, message: &[u8]) -> Option<Presence> {
         let octets = self.address.octets();
         if !message.windows(octets.len()).any(|window| window == octets) {
             return None;
         }
         match message.get(KIND).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes) {
-            Some(NEW_ADDRESS) => Some(Course::Taken),
-            Some(REMOVED_ADDRESS) => Some(Course::Left),
+            Some(NEW_ADDRESS) => Some(Presence::Present),
+            Some(REMOVED_ADDRESS) => Some(Presence::Absent),
             Some(_) | None => None,
         }
     }

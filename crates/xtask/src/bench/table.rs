@@ -13,6 +13,8 @@ type Magnitude = f64;
 pub(crate) enum Quantity {
     /// How long something took.
     Time(Duration),
+    /// For how long something was waited for that did not happen.
+    NotWithin(Duration),
     /// How an address came from one owner to the next.
     Crossing(Crossing),
     /// Time on a processor in each ten seconds.
@@ -29,6 +31,7 @@ impl Quantity {
     fn magnitude(self) -> Magnitude {
         match self {
             Self::Time(time) | Self::ProcessorTime(time) => time.as_secs_f64(),
+            Self::NotWithin(_) => Magnitude::INFINITY,
             Self::Crossing(crossing) => crossing.duration().as_secs_f64(),
             Self::Memory(bytes) => kibibytes(bytes),
             Self::Count(count) | Self::PerSecond(count) => count.into(),
@@ -43,6 +46,7 @@ impl fmt::Display for Quantity {
                 write!(formatter, "{:.3} ms", time.as_secs_f64() * 1e3)
             }
             Self::Time(time) => write!(formatter, "{:.1} ms", time.as_secs_f64() * 1e3),
+            Self::NotWithin(time) => write!(formatter, "not within {} s", time.as_secs()),
             Self::Crossing(crossing) => crossing.fmt(formatter),
             Self::ProcessorTime(time) => write!(formatter, "{:.3} s", time.as_secs_f64()),
             Self::Memory(bytes) => write!(formatter, "{:.1} MiB", kibibytes(bytes) / 1024.0),
@@ -95,10 +99,10 @@ enum Verdict {
 }
 
 impl Row {
-    /// Baton's part of what Keepalived needs; a gap is no part of an overlap.
+    /// Baton's part of what Keepalived needs; a gap is no part of an overlap, and nothing is a part of never.
     fn ratio(&self) -> Option<f64> {
         let keepalived = match self.keepalived? {
-            Quantity::Crossing(_) => return None,
+            Quantity::Crossing(_) | Quantity::NotWithin(_) => return None,
             other @ (Quantity::Time(_)
             | Quantity::ProcessorTime(_)
             | Quantity::Memory(_)
@@ -202,6 +206,16 @@ mod tests {
             goal: Goal::AtLeast(Quantity::PerSecond(6)),
         };
         assert_eq!(row.cells(), ["inputs", "-", "7 /s", "-", "at least 6 /s, met"]);
+    }
+
+    #[test]
+    fn what_did_not_happen_misses_every_limit() {
+        let limit = Quantity::Time(Duration::from_secs(30));
+        let never = Quantity::NotWithin(Duration::from_secs(30));
+        let goal = Goal::AtMost(limit, String::new());
+        let row = Row { figure: "x".to_owned(), keepalived: Some(never), baton: never, goal };
+        assert_eq!(row.verdict(), Verdict::Missed);
+        assert_eq!([&row.cells()[1], &row.cells()[3]], ["not within 30 s", "-"]);
     }
 
     #[test]
