@@ -130,9 +130,12 @@ impl Reconciler {
     /// `record` is the file that names what is Baton's own there; its folder is made where it is missing.
     ///
     /// # Errors
-    /// [`ReconcilerError`] when the record or the links cannot be read.
+    /// [`ReconcilerError`] when the record cannot be read or written, or the links cannot be read.
     pub fn start(record: &Path) -> Result<Started, ReconcilerError> {
-        let record = Record::open(record)?;
+        Self::start_with(Record::open(record)?)
+    }
+
+    fn start_with(record: Record) -> Result<Started, ReconcilerError> {
         let (wanted, wishes) = watch::channel(None);
         let (leases, renewals) = watch::channel(Leases::default());
         let (outlet, events) = mpsc::channel(EVENT_LIMIT);
@@ -215,13 +218,15 @@ pub async fn leave_addresses(record: &Path) -> Result<Vec<InterfaceAddress>, Rec
 
 /// Removes everything that is Baton's own from the kernel and tells what that was.
 ///
-/// No reconciler may be running on the same record.
+/// No reconciler may be running on the same record. What only goes need not be written down, so that a full disk is no
+/// hindrance.
 ///
 /// # Errors
 /// [`ReconcilerError`] when what is Baton's own is not known, or cleaning has not come to an end.
 pub fn clean(record: &Path) -> Result<Cleaned, ReconcilerError> {
-    let services: Vec<_> = Record::open(record)?.services().iter().copied().collect();
-    let Started { reconciler, links: _, mut events } = Reconciler::start(record)?;
+    let known = Record::read(record)?;
+    let services: Vec<_> = known.services().iter().copied().collect();
+    let Started { reconciler, links: _, mut events } = Reconciler::start_with(known)?;
     reconciler.want(Arc::new(Wanted::default()));
     let mut cleaned = Cleaned { services, ..Cleaned::default() };
     let finish = async {
