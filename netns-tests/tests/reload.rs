@@ -202,3 +202,32 @@ fn many_reloads_in_a_row_end_with_the_last_file() {
     let seen = client.stop().unwrap();
     assert_eq!(seen.lost(), 0, "{seen}");
 }
+
+/// An editor that writes the file in place, and somebody who cannot wait.
+#[test]
+fn a_hundred_reloads_of_a_file_that_is_still_being_written_move_nobody() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    let whole = netns_tests::pair(&[&with_second()]);
+    let (half, _) = whole.split_once("_addresses = ").unwrap();
+    for round in 0..50 {
+        for text in [half, &whole] {
+            std::fs::write(pair.place("lb1").config, text).unwrap();
+            pair.daemon("lb1").process().signal(lab::Signal::HUP).unwrap();
+        }
+        if round == 0 {
+            pair.daemon("lb1").wait_for("reloaded", &[], LIMIT);
+        }
+    }
+    pair.wait_for_holder(SECOND, "lb1");
+    pair.configure(half);
+    assert_eq!(pair.daemon("lb1").ask(&["reload"]).code, 1);
+    pair.wait_to_hear("lb2", 5);
+    for node in ["lb1", "lb2"] {
+        assert_eq!(pair.daemon(node).transitions(), [""; 0], "{node}");
+    }
+    assert_eq!(pair.holders(SECOND), ["lb1"]);
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+}

@@ -1,7 +1,5 @@
-//! What breaks pairs in the field, where time is what matters: loss, silence, splits, pauses, ties, deaths in a row.
-//!
-//! No wall clock is set here, since there is none to set: the pure crates are handed moments and read no clock, and every
-//! machine of a world counts its own from another start.
+//! What breaks pairs in the field, where time is what matters: loss, silence, splits, pauses, clocks, links, reloads, ties,
+//! deaths in a row. `FAULTS.md` says which of these tests, and of those in network namespaces, stands for what.
 
 mod pair;
 
@@ -10,10 +8,10 @@ use std::time::Duration;
 use monotonic::Instant;
 use pair::{INSIDE, LB1, LB2, OUTSIDE, setting, sync_group};
 use simulator::dice::PerMille;
-use simulator::fault::Fault;
+use simulator::fault::{Clock, Fault, Reload};
 use simulator::network::Road;
 use simulator::scene::{NodeSet, Standing};
-use simulator::site::{NodeIndex, RouterIndex};
+use simulator::site::{Carrier, NodeIndex, Proof, RouterIndex};
 use simulator::trace::Detail;
 use simulator::world::{Setting, World};
 
@@ -121,6 +119,12 @@ fn loss_one_way_is_alarmed_within_two_intervals_and_ends_with_it() {
     let claimed = said(&world, Duration::ZERO, "lb2  web: became Active")[0].0;
     let alarmed = said(&world, Duration::ZERO, "lb1  web: heard another Active")[0].0;
     assert!(alarmed.saturating_sub(claimed) <= 2 * INTERVAL, "{claimed:?}, {alarmed:?}");
+    let (winner, loser) = (said(&world, claimed, "lb1  announces"), said(&world, claimed, "lb2  announces"));
+    for (drawn_away, _) in loser {
+        let drawn_back =
+            winner.iter().find(|(at, _)| *at > drawn_away).map(|(at, _)| at.saturating_sub(drawn_away));
+        assert!(drawn_back.is_some_and(|time| time <= INTERVAL + WRITE), "{drawn_back:?}: {}", world.trace());
+    }
 
     inflict(&mut world, Fault::Road(OUTSIDE, LB1, LB2, Road::Open));
     run(&mut world, INTERVAL + WRITE);
@@ -203,6 +207,64 @@ fn a_backup_that_slept_takes_nothing_over_while_the_active_is_there() {
         assert_eq!(said(&world, Duration::ZERO, "lb2  web: became Active"), []);
         assert_eq!(world.settle(), Ok(()), "{}", world.trace());
     }
+}
+
+/// Timers count another clock; what counts the wall clock is how a node tells a signed advertisement from a recording.
+#[test]
+fn a_wall_clock_that_is_set_by_an_hour_moves_nobody_whether_or_not_advertisements_are_signed() {
+    let hour = Duration::from_hours(1);
+    for proof in [Proof::Spared, Proof::Given] {
+        let mut setting = bare(&[150, 100]);
+        setting.site.proof = proof;
+        let mut world = elected(&setting, 1);
+        for clock in [Clock::Ahead(hour), Clock::Right, Clock::Behind(hour), Clock::Ahead(hour), Clock::Right]
+        {
+            for node in [LB1, LB2] {
+                inflict(&mut world, Fault::Clock(node, clock));
+                run(&mut world, 6 * INTERVAL);
+            }
+        }
+        assert_eq!(said(&world, Duration::from_secs(12), "became"), [], "{proof:?}: {}", world.trace());
+        assert_eq!(actives(&world), [LB1]);
+        assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+    }
+}
+
+#[test]
+fn a_link_that_flaps_ten_times_a_second_for_a_minute_ends_in_the_right_roles() {
+    for node in [LB1, LB2] {
+        let mut world = elected(&bare(&[150, 100]), 1);
+        let flaps = 600;
+        for carrier in [Carrier::Down, Carrier::Up].repeat(flaps) {
+            inflict(&mut world, Fault::Carrier(node, OUTSIDE, carrier));
+            run(&mut world, Duration::from_millis(50));
+        }
+        let begin = Duration::from_secs(12);
+        for word in ["cannot take part", "can take part again"] {
+            assert_eq!(said(&world, begin, word).len(), flaps, "one word for each flap");
+        }
+        // 3 × interval + skew time of either.
+        run(&mut world, 3 * INTERVAL + INTERVAL * (256 - 100) / 256 + WRITE);
+        assert_eq!(actives(&world), [LB1], "{}", world.trace());
+        run(&mut world, 8 * INTERVAL);
+        assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+    }
+}
+
+#[test]
+fn a_hundred_reloads_a_second_move_nobody_and_no_address_that_stays() {
+    let mut world = elected(&bare(&[150, 100]), 1);
+    for addresses in [2, 1].repeat(500) {
+        for node in [LB1, LB2] {
+            inflict(&mut world, Fault::Reload(node, Reload::Addresses(addresses)));
+        }
+        run(&mut world, Duration::from_millis(10));
+    }
+    let begin = Duration::from_secs(12);
+    assert_eq!(said(&world, begin, "became"), [], "{}", world.trace());
+    assert!(!said(&world, begin, "has no longer").is_empty(), "what comes and goes does so");
+    assert_eq!(said(&world, begin, "has no longer 10.77.0.50/24"), [], "{}", world.trace());
+    assert_eq!(world.settle(), Ok(()), "{}", world.trace());
 }
 
 #[test]
