@@ -8,15 +8,20 @@
 mod table;
 mod test_names;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::{env, fs};
 
 pub use self::table::{code, rows};
 pub use self::test_names::{TestNames, only_names};
 
-/// The folder that everything of this repository is in.
+/// The folder that everything of this repository is in: cargo runs a test in the folder of its package.
+///
+/// # Panics
+/// When that lies in no such folder.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let package = env::current_dir().expect("a test has a folder");
+    let root = package.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    root.unwrap_or_else(|| panic!("{} is in no workspace", package.display())).to_owned()
 }
 
 /// Reads a file of this repository.
