@@ -119,6 +119,19 @@ pub struct TrackStatus {
     pub state: String,
     /// What was seen.
     pub reason: String,
+    /// What was wrong when it was last looked at.
+    pub problem: Option<TrackProblem>,
+}
+
+/// What is wrong with a track's thing, or with looking at it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TrackProblem {
+    /// `not_started`, `exit_code`, `signal`, `timed_out`, `stuck`, `unreadable` or `no_number`.
+    pub cause: String,
+    /// The exit code, or the signal's number.
+    pub code: Option<i32>,
+    /// What was last seen of it.
+    pub reason: String,
 }
 
 /// One hook.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lab::wait_until;
+use lab::{Namespace, Process, Signal, wait_until};
 use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
 
 /// At the default interval of a second a Backup of priority 100 waits 610 ms after a release.
@@ -111,6 +111,132 @@ fn a_script_that_hangs_is_reported_once_killed_with_its_children_and_holds_nothi
     wait_until("The last run's end", LIMIT, || Ok(last.split_whitespace().all(is_gone))).unwrap();
 }
 
+/// Waits until something is wrong with a track for this reason, and returns its exit code or signal and the words for it.
+#[track_caller]
+fn wait_for_cause(pair: &mut Pair, track: &str, cause: &str) -> (Option<i32>, String) {
+    let daemon = pair.daemon("lb1");
+    let problem = || daemon.status().tracks[track].problem.clone().filter(|problem| problem.cause == cause);
+    let waited = wait_until(&format!("{track} {cause}"), LIMIT, || Ok(problem().is_some()));
+    waited.unwrap_or_else(|error| panic!("{error}: {:?}", daemon.status().tracks));
+    let problem = problem().expect("what the script does is always the same");
+    (problem.code, problem.reason)
+}
+
+#[test]
+fn what_is_wrong_with_a_script_is_told_by_its_cause() {
+    let mut pair = idle(|_| {
+        let script = |name: &str, words: &str| {
+            format!("[track.{name}]\nscript = [{words}]\ninterval = \"100ms\"\nweight = -1\n")
+        };
+        pair(&[
+            WEB,
+            "track = [\"code\", \"killed\", \"absent\", \"hung\"]\n",
+            &script("code", r#""/bin/sh", "-c", "exit 3""#),
+            &script("killed", r#""/bin/sh", "-c", "kill -USR1 $$""#),
+            &script("absent", r#""/no/such/program""#),
+            &script("hung", r#""/bin/sleep", "1000""#),
+        ])
+    });
+    pair.start("lb1");
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    for (track, cause, code) in [
+        ("code", "exit_code", Some(3)),
+        ("killed", "signal", Some(10)),
+        ("absent", "not_started", None),
+        ("hung", "timed_out", None),
+    ] {
+        let text = code.map_or_else(String::new, |code| code.to_string());
+        pair.daemon("lb1").wait_for(
+            "track_down",
+            &[("track", track), ("cause", cause), ("code", &text)],
+            LIMIT,
+        );
+        assert_eq!(wait_for_cause(&mut pair, track, cause).0, code, "{track}");
+    }
+    assert_eq!(pair.daemon("lb1").router("web").priority, 146);
+}
+
+/// A tracer that has stopped: what it traces can be killed, and is not gone while the tracer does not look (ptrace(2)).
+struct StoppedTracer(Process);
+
+impl StoppedTracer {
+    /// Traces the process whose number is in a file. It may end before; then the next one is traced.
+    #[track_caller]
+    fn of_process_in(file: &Path, machine: &Namespace) -> Self {
+        let mut found = None;
+        let waited = wait_until("A process to trace", LIMIT, || {
+            let Ok(process) = fs::read_to_string(file) else { return Ok(false) };
+            let process = process.trim();
+            let mut command = Command::new("strace");
+            let mut tracer =
+                machine.spawn("strace", command.args(["-qq", "-o", "/dev/null", "-p", process]))?;
+            let line = format!("TracerPid:\t{}\n", tracer.id());
+            let status = Path::new("/proc").join(process).join("status");
+            let is_traced = || fs::read_to_string(&status).is_ok_and(|text| text.contains(&line));
+            wait_until("The tracer", LIMIT, || Ok(is_traced() || !tracer.is_running()?))?;
+            tracer.signal(Signal::STOP)?;
+            if is_traced() {
+                found = Some(Self(tracer));
+            }
+            Ok(found.is_some())
+        });
+        waited.unwrap_or_else(|error| panic!("{error}"));
+        found.expect("the wait ended because it was found")
+    }
+
+    fn let_go(mut self) {
+        self.0.kill().unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn a_script_that_cannot_even_be_killed_is_told_apart_and_holds_nothing_up() {
+    let mut pair = idle(|folder| {
+        let run = format!("[ -e {folder}/well ] && exit; echo $$ > {folder}/lb1/pid; exec sleep 1000");
+        let stuck = format!("script = [\"/bin/sh\", \"-c\", \"{run}\"]\nuser = \"root\"\nweight = -60\n");
+        let other = format!(
+            "[track.other]\nscript = [\"/bin/sh\", \"-c\", \"echo . >> {folder}/lb1/others\"]\nuser = \"root\"\ninterval = \"100ms\"\n"
+        );
+        pair(&[WEB, "track = [\"check\", \"other\"]\n[track.check]\n", &stuck, &other])
+    });
+    pair.start("lb1");
+    let [pid, others] = ["pid", "others"].map(|file| pair.folder().path().join("lb1").join(file));
+    let tracer = StoppedTracer::of_process_in(&pid, pair.machine("lb1"));
+    let stuck = fs::read_to_string(&pid).unwrap();
+    let event = pair.daemon("lb1").wait_for("track_stuck", &[("track", "check")], LIMIT);
+    assert!(event.field("reason").ends_with("it was killed and is still not gone"), "{event}");
+    let (_, reason) = wait_for_cause(&mut pair, "check", "stuck");
+    let status = pair.daemon("lb1").ask(&["status"]).output;
+    assert!(status.contains(&reason), "{status}");
+
+    // Everybody else goes on.
+    wait_to_send(&mut pair, "lb1", 20);
+    let runs = || fs::read(&others).unwrap_or_default().len();
+    let before = runs();
+    wait_until("Runs of the other script", LIMIT, || Ok(runs() > before + 10)).unwrap();
+    assert_eq!(pair.daemon("lb1").router("web").priority_sum, "base 150, check -60 = 90");
+    assert_eq!(fs::read_to_string(&pid).unwrap(), stuck, "two runs never overlap");
+    let told = |pair: &mut Pair| {
+        let events = pair.daemon("lb1").events().into_iter();
+        events.filter(|event| event.is("track_stuck", &[])).count()
+    };
+    assert_eq!(told(&mut pair), 1);
+
+    let well = pair.folder().write("well", "");
+    allow(&well, 0o644);
+    tracer.let_go();
+    pair.daemon("lb1").wait_for("track_up", &[("track", "check")], LIMIT);
+    assert!(pair.daemon("lb1").status().tracks["check"].problem.is_none());
+
+    // Neither does it hold up a daemon that ends.
+    fs::remove_file(&well).unwrap();
+    let tracer = StoppedTracer::of_process_in(&pid, pair.machine("lb1"));
+    let waited = wait_until("Another one that is stuck", LIMIT, || Ok(told(&mut pair) == 2));
+    waited.unwrap_or_else(|error| panic!("{error}"));
+    pair.daemon("lb1").stop(LIMIT);
+    tracer.let_go();
+}
+
 #[test]
 fn the_number_in_a_file_moves_the_role_by_hand() {
     let mut pair = idle(|folder| {
@@ -164,6 +290,32 @@ fn a_process_that_ends_takes_the_role_away_and_gives_it_back_when_it_runs_again(
     let running = start();
     pair.wait_for_holder(VIRTUAL, "lb1");
     drop(running);
+}
+
+#[test]
+fn processes_that_cannot_be_counted_and_a_file_that_cannot_be_read_are_told_and_move_nothing() {
+    let mut pair = idle(|folder| {
+        let file = format!("[track.manual]\nfile = \"{folder}/lb1/manual\"\ninterval = \"100ms\"\n");
+        let process = "[track.named]\nprocess = \"baton\"\ninterval = \"100ms\"\n";
+        pair(&[WEB, "track = [\"manual\", \"named\"]\n", &file, process])
+    });
+    pair.launch_by("lb1", &["unshare", "--mount"]);
+    pair.wait_for_holder(VIRTUAL, "lb1");
+    let guard = pair.daemon("lb1").process().id().to_string();
+    let covered = Command::new("nsenter")
+        .args(["--mount", "--target", &guard, "mount", "-t", "tmpfs", "none", "/proc"])
+        .status();
+    assert!(covered.unwrap().success());
+    fs::create_dir(pair.folder().path().join("lb1/manual")).unwrap();
+    for (track, reason) in
+        [("named", "/proc cannot be read: it lists no process; is it mounted?"), ("manual", "is no file")]
+    {
+        let fields = [("track", track), ("cause", "unreadable"), ("reason", reason)];
+        pair.daemon("lb1").wait_for("track_unclear", &fields, LIMIT);
+        assert_eq!(wait_for_cause(&mut pair, track, "unreadable").1, reason);
+    }
+    wait_to_send(&mut pair, "lb1", 10);
+    assert_eq!(pair.daemon("lb1").transitions(), ["became_backup", "became_active"]);
 }
 
 #[test]

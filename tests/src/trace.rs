@@ -76,12 +76,12 @@ pub fn told(report: &Report) -> String {
         Report::NeighbourAnswered { router, address } => format!("{router}: {address} answered"),
         Report::RouterRecovered { router } => format!("{router}: can take part again"),
         Report::PriorityChanged { router, from, sum } => format!("{router}: priority {from} -> {sum}"),
-        Report::TrackUp { track, reason } => format!("track {track} is up, {reason}"),
-        Report::TrackDown { track, reason } => format!("track {track} is down, {reason}"),
+        Report::TrackUp { track, reason, .. } => format!("track {track} is up, {reason}"),
+        Report::TrackDown { track, reason, .. } => format!("track {track} is down, {reason}"),
         Report::TrackNumber { track, number, .. } => format!("track {track} is {number}"),
-        Report::TrackTimedOut { track, reason } | Report::TrackUnclear { track, reason } => {
-            format!("track {track} says nothing clear: {reason}")
-        }
+        Report::TrackTimedOut { track, reason }
+        | Report::TrackStuck { track, reason }
+        | Report::TrackUnclear { track, reason, .. } => format!("track {track} says nothing clear: {reason}"),
         Report::DualActive { router, by, priority } => {
             format!("{router}: heard another Active, {by} of priority {}, that has to yield", priority.get())
         }

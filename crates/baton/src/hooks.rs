@@ -197,7 +197,7 @@ async fn carry_out(errand: &Errand, message: &Message, trust: &Trust) -> Result<
     match &errand.config.action {
         HookAction::Command(script) => {
             let script = script.with_arguments(message.arguments());
-            let run = script::run(&script, &message.variables(), errand.limit).await;
+            let mut run = script::run(&script, &message.variables(), errand.limit).await;
             let verdict = run.verdict.as_ref().map(drop).map_err(ToString::to_string);
             run.end().await;
             verdict

@@ -10,15 +10,18 @@ use std::time::Duration;
 use node::config::Config;
 use node::name::TrackName;
 use node::script::Script;
-use node::track::{Observation, TrackConfig, TrackKind};
+use node::track::{Observation, Problem, ProblemCause, TrackConfig, TrackKind};
 use probe::number_file::{self, NumberError};
 use probe::processes::Processes;
 use probe::script::{Failure, run};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
 
 use crate::engine::EngineCommand;
+
+/// How long the system may take to answer before that is told: far longer than a disk takes.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// Looks at the tracks of this node.
 pub struct Tracker {
@@ -95,30 +98,26 @@ impl Look {
         let _ = self.engine.send(EngineCommand::Tracked { track, config, seen }).await;
     }
 
+    async fn tell_wrong(&self, cause: ProblemCause, reason: String) {
+        self.tell(Observation::Wrong(Problem { cause, reason })).await;
+    }
+
     /// Runs a script again and again, one run at a time; a run that does not even end by force fails again with each
     /// interval.
     async fn at_script(&self, script: &Script, pace: Duration, limit: Duration) {
         loop {
             let mut next = Instant::now() + pace;
-            let run = run(script, &[], limit).await;
-            let seen = match &run.verdict {
-                Ok(_) => Observation::Passed,
-                Err(failure @ (Failure::TimedOut { .. } | Failure::StuckBeforeStart(_))) => {
-                    Observation::TimedOut { reason: failure.to_string() }
+            let mut run = run(script, &[], limit).await;
+            match &run.verdict {
+                Ok(_) => self.tell(Observation::Passed).await,
+                Err(failure) => self.tell_wrong(cause_of(failure), failure.to_string()).await,
+            }
+            while timeout_at(next, run.end()).await.is_err() {
+                let reason = run.verdict.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                match run.stuck() {
+                    Some(stuck) => self.tell_wrong(ProblemCause::Stuck, format!("{reason}; {stuck}")).await,
+                    None => self.tell_wrong(ProblemCause::TimedOut, reason).await,
                 }
-                Err(
-                    failure @ (Failure::Unfit(_)
-                    | Failure::Start(_)
-                    | Failure::ExitCode { .. }
-                    | Failure::Signal { .. }),
-                ) => Observation::Failed { reason: failure.to_string() },
-            };
-            let failed = run.verdict.as_ref().err().map(ToString::to_string);
-            self.tell(seen).await;
-            let mut end = Box::pin(run.end());
-            while timeout_at(next, &mut end).await.is_err() {
-                let reason = failed.clone().unwrap_or_default();
-                self.tell(Observation::TimedOut { reason: format!("{reason}; it is still not gone") }).await;
                 next += pace;
             }
             sleep_until(next).await;
@@ -130,7 +129,9 @@ impl Look {
         let mut told = None;
         loop {
             let next = Instant::now() + pace;
-            match Processes::named(name) {
+            let name = name.to_owned();
+            // What is asked about a process waits for its memory, which may wait for a disk.
+            match self.answer(move || Processes::named(&name)).await {
                 Ok(processes) => {
                     let count = processes.count();
                     if told.replace(count) != Some(count) {
@@ -139,7 +140,11 @@ impl Look {
                     // That the time is up is as good a reason to count again.
                     let _ = timeout_at(next, processes.ended()).await;
                 }
-                Err(_) => sleep_until(next).await,
+                Err(error) => {
+                    told = None;
+                    self.tell_wrong(ProblemCause::Unreadable, format!("/proc cannot be read: {error}")).await;
+                    sleep_until(next).await;
+                }
             }
         }
     }
@@ -152,21 +157,71 @@ impl Look {
         loop {
             ticks.tick().await;
             let path = path.clone();
-            let read = spawn_blocking(move || number_file::read(&path)).await;
-            let seen = match read.expect("reading a file does not panic") {
+            let seen = match self.answer(move || number_file::read(&path)).await {
                 Ok(number) => Observation::Number(number),
                 Err(NumberError::Absent) => Observation::NoFile,
-                Err(
-                    error @ (NumberError::Unreadable(_)
-                    | NumberError::NoFile
-                    | NumberError::NoNumber(_)
-                    | NumberError::TooLong),
-                ) => Observation::Unclear { reason: error.to_string() },
+                Err(error @ (NumberError::Unreadable(_) | NumberError::NoFile)) => {
+                    Observation::Wrong(Problem { cause: ProblemCause::Unreadable, reason: error.to_string() })
+                }
+                Err(error @ (NumberError::NoNumber(_) | NumberError::TooLong)) => {
+                    Observation::Wrong(Problem { cause: ProblemCause::NoNumber, reason: error.to_string() })
+                }
             };
             if told.as_ref() != Some(&seen) {
                 self.tell(seen.clone()).await;
                 told = Some(seen);
             }
         }
+    }
+
+    /// Asks what may not be answered for long, or ever, and tells so while it is not.
+    async fn answer<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> T {
+        let mut asked = spawn_blocking(ask);
+        loop {
+            if let Ok(answer) = timeout(ANSWER_TIME, &mut asked).await {
+                return answer.expect("looking does not panic");
+            }
+            let reason = format!("there has been no answer for {ANSWER_TIME:?} and more");
+            self.tell_wrong(ProblemCause::Unreadable, reason).await;
+        }
+    }
+}
+
+const fn cause_of(failure: &Failure) -> ProblemCause {
+    match failure {
+        Failure::Unfit(_) | Failure::Start(_) => ProblemCause::NotStarted,
+        Failure::ExitCode { code, .. } => ProblemCause::ExitCode(*code),
+        Failure::Signal { signal, .. } => ProblemCause::Signal(*signal),
+        Failure::StuckBeforeStart(_) | Failure::TimedOut { .. } => ProblemCause::TimedOut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as blocking;
+
+    use node::track::{Effect, Sense};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_system_that_does_not_answer_is_told_of_until_it_does() {
+        let (engine, mut told) = mpsc::channel(1);
+        let kind = TrackKind::File { path: "/run/number".into(), interval: Duration::from_secs(1) };
+        let config = Arc::new(TrackConfig { kind, sense: Sense::Straight, effect: Effect::Fault });
+        let look = Look { track: TrackName::new("manual").unwrap(), config, engine };
+        let (answer, waiting) = blocking::channel();
+        let looking = tokio::spawn(async move { look.answer(move || waiting.recv()).await });
+        for _ in 0..2 {
+            let Some(EngineCommand::Tracked { seen, .. }) = told.recv().await else {
+                panic!("nothing is told")
+            };
+            assert!(
+                matches!(seen, Observation::Wrong(Problem { cause: ProblemCause::Unreadable, .. })),
+                "{seen:?}"
+            );
+        }
+        answer.send(7).unwrap();
+        assert_eq!(looking.await.unwrap(), Ok(7));
     }
 }

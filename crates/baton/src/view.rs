@@ -363,7 +363,7 @@ impl fmt::Display for NodeView {
         if !self.tracks.is_empty() {
             let mut tracks = Table::new(["track", "state", "effect", "since", "reason"]);
             for (name, track) in &self.tracks {
-                tracks.row([name, &track.cell(), &track.effect, &short(track.since), &track.reason]);
+                tracks.row([name, &track.cell(), &track.effect, &short(track.since), &track.full_reason()]);
             }
             write!(formatter, "\n{tracks}")?;
         }

@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::name::{InterfaceName, RouterName, ServerName, TrackName};
 use crate::plan::Change;
 use crate::reception::Rejection;
-use crate::track::PrioritySum;
+use crate::track::{PrioritySum, ProblemCause};
 
 /// Why a virtual router hands over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +195,8 @@ pub enum Report {
         track: TrackName,
         /// What was seen.
         reason: String,
+        /// What is wrong with what it looks at, where it is reversed or taken for well all the same.
+        cause: Option<ProblemCause>,
     },
     /// A track is down.
     TrackDown {
@@ -202,6 +204,8 @@ pub enum Report {
         track: TrackName,
         /// What was seen.
         reason: String,
+        /// What is wrong with what it looks at, where more is known than that something is.
+        cause: Option<ProblemCause>,
     },
     /// The number of a track has changed.
     TrackNumber {
@@ -219,11 +223,21 @@ pub enum Report {
         /// How long it was given, and what it said.
         reason: String,
     },
-    /// The file of a track says nothing clear, and what it said before goes on to hold; not told again before it does.
+    /// The script of a track is not gone although its time is up and it was killed; not told again before one ends in time.
+    TrackStuck {
+        /// The track.
+        track: TrackName,
+        /// How long it was given, and what keeps it.
+        reason: String,
+    },
+    /// Nothing clear is to be seen of a track's file or processes, and what was seen before goes on to hold; not told again
+    /// before something is.
     TrackUnclear {
         /// The track.
         track: TrackName,
-        /// What is wrong with it.
+        /// What is wrong with them.
+        cause: ProblemCause,
+        /// The same in words.
         reason: String,
     },
     /// An Active heard another Active that has to yield to it; at most one a minute and virtual router.

@@ -14,7 +14,7 @@ use crate::name::{GroupName, HookName, InterfaceName, RouterName, ServerName, Tr
 use crate::reception::Segment;
 use crate::reconciliation::IpvsAvailability;
 use crate::routing::{VirtualRoute, VirtualRule};
-use crate::track::PrioritySum;
+use crate::track::{PrioritySum, ProblemCause};
 
 /// The virtual routers of a node at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -143,6 +143,19 @@ pub struct TrackStatus {
     pub kind: String,
     /// What follows from it.
     pub effect: String,
+    /// What was wrong when it was last looked at, whether that counts already or not.
+    pub problem: Option<TrackProblem>,
+}
+
+/// What is wrong with a track's thing, or with looking at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackProblem {
+    /// What it is.
+    pub cause: ProblemCause,
+    /// What was last seen of it, in words.
+    pub reason: String,
+    /// Since when it is that.
+    pub since: Instant,
 }
 
 /// Whether a track is up.

@@ -4,6 +4,7 @@
 
 mod config;
 mod priority_sum;
+mod problem;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,37 +15,25 @@ pub use self::config::{
     Delays, Effect, Requirement, Sense, TrackConfig, TrackKind, TrackWeight, WEIGHT_LIMIT, WeightError,
 };
 pub use self::priority_sum::PrioritySum;
+pub use self::problem::{Problem, ProblemCause};
 use crate::link::LinkState;
 use crate::name::TrackName;
 use crate::report::Report;
-use crate::status::{TrackState, TrackStatus};
+use crate::status::{TrackProblem, TrackState, TrackStatus};
 
 /// What was seen of a track's thing from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// The script ended well.
     Passed,
-    /// The script did not, or could not be run.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-    /// The script did not end in its time.
-    TimedOut {
-        /// How long that was, and what it said.
-        reason: String,
-    },
     /// So many processes of the name run.
     Processes(u32),
     /// The file holds this number.
     Number(i32),
     /// The file is not there.
     NoFile,
-    /// The file holds no number, or cannot be read.
-    Unclear {
-        /// Why.
-        reason: String,
-    },
+    /// The script does not end well, or nothing clear is to be seen of a file or of processes.
+    Wrong(Problem),
 }
 
 /// What a track means for a virtual router.
@@ -81,21 +70,52 @@ pub(crate) struct Track {
     differing: u8,
     /// What will hold unless it is withdrawn before.
     coming: Option<Coming>,
-    /// Whether the operator was told that nothing clear is to be had.
-    clarity: Clarity,
+    /// What was wrong when it was last looked at.
+    problem: Option<TrackProblem>,
+    /// What the operator was told of that.
+    alarm: Alarm,
+}
+
+/// What an observation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Word {
+    condition: Condition,
+    reason: String,
+    /// What is wrong, where more is known than that something is.
+    cause: Option<ProblemCause>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Coming {
-    condition: Condition,
-    reason: String,
+    word: Word,
     at: Instant,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clarity {
-    Clear,
+/// What an operator is told of besides what it makes of a track, once each until it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    /// Nothing.
+    Quiet,
+    /// That nothing clear is to be had.
     Unclear,
+    /// That a script cannot even be killed.
+    Stuck,
+}
+
+impl Alarm {
+    const fn at(cause: ProblemCause) -> Self {
+        match cause {
+            ProblemCause::NotStarted | ProblemCause::ExitCode(_) | ProblemCause::Signal(_) => Self::Quiet,
+            ProblemCause::TimedOut | ProblemCause::Unreadable | ProblemCause::NoNumber => Self::Unclear,
+            ProblemCause::Stuck => Self::Stuck,
+        }
+    }
+}
+
+impl Word {
+    fn of(condition: Condition, reason: impl Into<String>) -> Self {
+        Self { condition, reason: reason.into(), cause: None }
+    }
 }
 
 impl Track {
@@ -107,7 +127,8 @@ impl Track {
             reason: "nothing is known of it yet".to_owned(),
             differing: 0,
             coming: None,
-            clarity: Clarity::Clear,
+            problem: None,
+            alarm: Alarm::Quiet,
         }
     }
 
@@ -149,32 +170,47 @@ impl Track {
             reason: self.reason.clone(),
             kind: self.config.kind.to_string(),
             effect: self.config.effect.to_string(),
+            problem: self.problem.clone(),
         }
     }
 
     /// Takes over what was seen of the thing, and returns what is to be told about it.
     pub(crate) fn observe(&mut self, name: &TrackName, seen: Observation, now: Instant) -> Vec<Report> {
-        let mut reports = Vec::new();
-        let unclear = match &seen {
-            Observation::TimedOut { reason } => {
-                Some(Report::TrackTimedOut { track: name.clone(), reason: reason.clone() })
-            }
-            Observation::Unclear { reason } => {
-                Some(Report::TrackUnclear { track: name.clone(), reason: reason.clone() })
-            }
+        let problem = match &seen {
+            Observation::Wrong(problem) => Some(problem.clone()),
             Observation::Passed
-            | Observation::Failed { .. }
             | Observation::Processes(_)
             | Observation::Number(_)
             | Observation::NoFile => None,
         };
-        let before = self.clarity;
-        self.clarity = if unclear.is_some() { Clarity::Unclear } else { Clarity::Clear };
-        reports.extend(unclear.filter(|_| before == Clarity::Clear));
-        if let Some((condition, reason)) = self.judge(seen) {
-            reports.extend(self.take_in(name, condition, reason, now));
+        let alarm = self.take_note(name, problem, now);
+        let word = self.judge(seen).and_then(|word| self.take_in(name, word, now));
+        alarm.into_iter().chain(word).collect()
+    }
+
+    /// Keeps what is wrong, and returns what is to be told of it.
+    fn take_note(&mut self, name: &TrackName, problem: Option<Problem>, now: Instant) -> Option<Report> {
+        let before = self.problem.take();
+        let Some(Problem { cause, reason }) = problem else {
+            self.alarm = Alarm::Quiet;
+            return None;
+        };
+        let since = before.filter(|before| before.cause == cause).map_or(now, |before| before.since);
+        self.problem = Some(TrackProblem { cause, reason: reason.clone(), since });
+        let told = std::mem::replace(&mut self.alarm, Alarm::at(cause));
+        if self.alarm != Alarm::Quiet && self.alarm <= told {
+            self.alarm = told;
+            return None;
         }
-        reports
+        let track = name.clone();
+        match cause {
+            ProblemCause::NotStarted | ProblemCause::ExitCode(_) | ProblemCause::Signal(_) => None,
+            ProblemCause::TimedOut => Some(Report::TrackTimedOut { track, reason }),
+            ProblemCause::Stuck => Some(Report::TrackStuck { track, reason }),
+            ProblemCause::Unreadable | ProblemCause::NoNumber => {
+                Some(Report::TrackUnclear { track, cause, reason })
+            }
+        }
     }
 
     /// Takes over how the tracked interface is; other tracks do not care.
@@ -185,43 +221,59 @@ impl Track {
         now: Instant,
     ) -> Option<Report> {
         let TrackKind::Interface { interface, requirement, .. } = &self.config.kind else { return None };
-        let (condition, reason) = match (link, requirement) {
-            (None, _) => (Condition::Bad, format!("{interface} does not exist")),
+        let word = match (link, requirement) {
+            (None, _) => Word::of(Condition::Bad, format!("{interface} does not exist")),
             (Some(link), _) if !link.is_up => {
-                (Condition::Bad, format!("{interface} is down or has no carrier"))
+                Word::of(Condition::Bad, format!("{interface} is down or has no carrier"))
             }
             (Some(link), Requirement::Address) if !link.has_global_address() => {
-                (Condition::Bad, format!("{interface} has no address of its own"))
+                Word::of(Condition::Bad, format!("{interface} has no address of its own"))
             }
             (Some(_), Requirement::Carrier | Requirement::Address) => {
-                (Condition::Good, format!("{interface} is up"))
+                Word::of(Condition::Good, format!("{interface} is up"))
             }
         };
-        self.take_in(name, condition, reason, now)
+        self.take_in(name, word, now)
     }
 
     /// Lets hold what has lasted long enough.
     pub(crate) fn fire(&mut self, name: &TrackName, now: Instant) -> Option<Report> {
-        let Coming { condition, reason, .. } = self.coming.take_if(|coming| coming.at <= now)?;
-        Some(self.settle(name, condition, reason, now))
+        let Coming { word, at: _ } = self.coming.take_if(|coming| coming.at <= now)?;
+        Some(self.settle(name, word, now))
     }
 
     /// Returns what an observation says; nothing where it changes nothing or is not of this kind.
-    fn judge(&self, seen: Observation) -> Option<(Condition, String)> {
+    fn judge(&self, seen: Observation) -> Option<Word> {
         Some(match seen {
-            Observation::Passed => (Condition::Good, "the script ended well".to_owned()),
-            Observation::Failed { reason } | Observation::TimedOut { reason } => (Condition::Bad, reason),
+            Observation::Passed => Word::of(Condition::Good, "the script ended well"),
             Observation::Processes(count) => {
                 let TrackKind::Process { minimum, .. } = self.config.kind else { return None };
                 let condition = if count >= minimum { Condition::Good } else { Condition::Bad };
-                (condition, format!("{count} of the {minimum} processes run"))
+                Word::of(condition, format!("{count} of the {minimum} processes run"))
             }
-            Observation::Number(number) => (self.condition_of(number), format!("the file says {number}")),
-            Observation::NoFile => (self.condition_of(0), "the file is not there, which means 0".to_owned()),
-            // What was clear goes on to hold.
-            Observation::Unclear { .. } if self.settled.is_some() => return None,
-            Observation::Unclear { reason } => (self.condition_of(0), format!("{reason}; taken for 0")),
+            Observation::Number(number) => {
+                Word::of(self.condition_of(number), format!("the file says {number}"))
+            }
+            Observation::NoFile => Word::of(self.condition_of(0), "the file is not there, which means 0"),
+            Observation::Wrong(problem) => return self.judge_problem(problem),
         })
+    }
+
+    fn judge_problem(&self, Problem { cause, reason }: Problem) -> Option<Word> {
+        let is_file = matches!(self.config.kind, TrackKind::File { .. });
+        match cause {
+            ProblemCause::NotStarted
+            | ProblemCause::ExitCode(_)
+            | ProblemCause::Signal(_)
+            | ProblemCause::TimedOut
+            | ProblemCause::Stuck => Some(Word { condition: Condition::Bad, reason, cause: Some(cause) }),
+            ProblemCause::Unreadable | ProblemCause::NoNumber if is_file && self.settled.is_none() => {
+                let reason = format!("{reason}; taken for 0");
+                Some(Word { condition: self.condition_of(0), reason, cause: Some(cause) })
+            }
+            // What was clear goes on to hold.
+            ProblemCause::Unreadable | ProblemCause::NoNumber => None,
+        }
     }
 
     fn condition_of(&self, number: i32) -> Condition {
@@ -232,13 +284,8 @@ impl Track {
         }
     }
 
-    fn take_in(
-        &mut self,
-        name: &TrackName,
-        condition: Condition,
-        reason: String,
-        now: Instant,
-    ) -> Option<Report> {
+    fn take_in(&mut self, name: &TrackName, word: Word, now: Instant) -> Option<Report> {
+        let condition = word.condition;
         if self.settled == Some(condition) {
             self.differing = 0;
             self.coming = None;
@@ -254,10 +301,10 @@ impl Track {
             return None;
         }
         if delay.is_zero() {
-            return Some(self.settle(name, condition, reason, now));
+            return Some(self.settle(name, word, now));
         }
-        if self.coming.as_ref().is_none_or(|coming| coming.condition != condition) {
-            self.coming = Some(Coming { condition, reason, at: now + delay });
+        if self.coming.as_ref().is_none_or(|coming| coming.word.condition != condition) {
+            self.coming = Some(Coming { word, at: now + delay });
         }
         None
     }
@@ -279,15 +326,16 @@ impl Track {
         }
     }
 
-    fn settle(&mut self, name: &TrackName, condition: Condition, reason: String, now: Instant) -> Report {
+    fn settle(&mut self, name: &TrackName, word: Word, now: Instant) -> Report {
+        let Word { condition, reason, cause } = word;
         self.settled = Some(condition);
         self.differing = 0;
         self.coming = None;
         (self.since, self.reason) = (now, reason.clone());
         let track = name.clone();
         match self.sensed(condition) {
-            Condition::Good => Report::TrackUp { track, reason },
-            Condition::Bad => Report::TrackDown { track, reason },
+            Condition::Good => Report::TrackUp { track, reason, cause },
+            Condition::Bad => Report::TrackDown { track, reason, cause },
             Condition::Number(number) => Report::TrackNumber { track, number, reason },
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! 1. [`run`] starts it and returns at the latest when its time is up, whatever the program and its files do.
 //! 2. [`Run::verdict`] says what came of it.
-//! 3. [`Run::end`] then waits until nothing of it is left, so that two runs of one script never overlap.
+//! 3. [`Run::end`] then waits until nothing of it is left, so that two runs of one script never overlap;
+//!    [`Run::stuck`] tells whether that may last.
 //!
 //! A script has a process group of its own. What it starts in the background goes on when it ends by itself, and ends
 //! with it when its time is up; only what makes itself a session of its own escapes that.
@@ -89,6 +90,17 @@ impl fmt::Display for Said<'_> {
     }
 }
 
+/// Why nothing ends what is left of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Stuck {
+    /// The system has not even started it.
+    #[error("it is still about to start")]
+    BeforeStart,
+    /// It was killed, and the kernel does not let it go.
+    #[error("it was killed and is still not gone")]
+    Killed,
+}
+
 /// A run whose verdict is known; something of it may be left.
 ///
 /// Dropping it kills what is left without waiting for it.
@@ -156,16 +168,27 @@ impl Run {
     /// Ends what is left of the run: a signal to end (SIGTERM), and after [`TERMINATION_TIME`] one that cannot be
     /// refused (SIGKILL), each to the whole process group.
     ///
-    /// It returns when the script is gone; for one that the kernel does not let go, never. Dropping the future kills.
-    pub async fn end(self) {
-        match self.remains {
-            Remains::Nothing => {}
-            Remains::Starting(starting) => {
-                if let Ok(Ok(running)) = starting.await {
-                    running.end().await;
-                }
-            }
-            Remains::Running(running) => running.end().await,
+    /// It returns when the script is gone; for one that the kernel does not let go, never. Cancel safe: the next call goes
+    /// on where this one was.
+    pub async fn end(&mut self) {
+        if let Remains::Starting(starting) = &mut self.remains {
+            self.remains = match starting.await {
+                Ok(Ok(running)) => Remains::Running(Box::new(running)),
+                Ok(Err(_)) | Err(_) => Remains::Nothing,
+            };
+        }
+        if let Remains::Running(running) = &mut self.remains {
+            running.end().await;
+            self.remains = Remains::Nothing;
+        }
+    }
+
+    /// Tells what keeps it from ending; nothing where it is gone, or [`Self::end`] may still be of use.
+    pub fn stuck(&self) -> Option<Stuck> {
+        match &self.remains {
+            Remains::Nothing => None,
+            Remains::Starting(_) => Some(Stuck::BeforeStart),
+            Remains::Running(running) => running.resists_death().then_some(Stuck::Killed),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use node::name::TrackName;
 use node::script::Script;
-use node::track::{Effect, Observation, Sense, TrackConfig, TrackKind};
+use node::track::{Effect, Observation, Problem, ProblemCause, Sense, TrackConfig, TrackKind};
 
 use super::Site;
 
@@ -61,14 +61,15 @@ pub enum Sight {
 impl Sight {
     /// Returns what whoever looks sees.
     pub fn seen(self, kind: SiteTrackKind) -> Observation {
-        let reason = "as this scenario has it".to_owned();
+        let wrong =
+            |cause| Observation::Wrong(Problem { cause, reason: "as this scenario has it".to_owned() });
         match (kind, self) {
             (SiteTrackKind::Script { .. }, Self::Well) => Observation::Passed,
-            (SiteTrackKind::Script { .. }, Self::Ill(_)) => Observation::Failed { reason },
-            (SiteTrackKind::Script { .. }, Self::Unclear) => Observation::TimedOut { reason },
+            (SiteTrackKind::Script { .. }, Self::Ill(_)) => wrong(ProblemCause::ExitCode(1)),
+            (SiteTrackKind::Script { .. }, Self::Unclear) => wrong(ProblemCause::TimedOut),
             (SiteTrackKind::File, Self::Well) => Observation::NoFile,
             (SiteTrackKind::File, Self::Ill(number)) => Observation::Number(number.into()),
-            (SiteTrackKind::File, Self::Unclear) => Observation::Unclear { reason },
+            (SiteTrackKind::File, Self::Unclear) => wrong(ProblemCause::NoNumber),
         }
     }
 }

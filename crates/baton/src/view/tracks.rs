@@ -1,10 +1,10 @@
 //! The tracks of a node, as an operator sees them.
 
 use jiff::Timestamp;
-use node::status::{TrackState, TrackStatus};
+use node::status::{TrackProblem, TrackState, TrackStatus};
 use serde::{Deserialize, Serialize};
 
-use super::Calendar;
+use super::{Calendar, short};
 
 /// One track.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +20,20 @@ pub struct TrackView {
     pub kind: String,
     /// fault, or weight and its number.
     pub effect: String,
+    /// What was wrong when it was last looked at, whether that counts already or not.
+    pub problem: Option<ProblemView>,
+}
+
+/// What is wrong with a track's thing, or with looking at it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ProblemView {
+    /// `not_started`, `exit_code`, signal, `timed_out`, stuck, unreadable or `no_number`.
+    pub cause: String,
+    /// The exit code, or the signal's number.
+    pub code: Option<i32>,
+    pub since: Timestamp,
+    /// What was last seen of it.
+    pub reason: String,
 }
 
 impl TrackView {
@@ -38,11 +52,35 @@ impl TrackView {
             reason: track.reason.clone(),
             kind: track.kind.clone(),
             effect: track.effect.clone(),
+            problem: track.problem.as_ref().map(|problem| ProblemView::new(problem, calendar)),
+        }
+    }
+
+    /// Returns what was seen, and what is wrong now where that is something else.
+    pub fn full_reason(&self) -> String {
+        let reason = &self.reason;
+        match &self.problem {
+            Some(ProblemView { since, reason: problem, .. }) if problem != reason => {
+                format!("{reason}; since {}: {problem}", short(*since))
+            }
+            Some(_) | None => reason.clone(),
         }
     }
 
     /// Returns its state in one cell.
     pub fn cell(&self) -> String {
         self.number.map_or_else(|| self.state.clone(), |number| number.to_string())
+    }
+}
+
+impl ProblemView {
+    fn new(problem: &TrackProblem, calendar: Calendar) -> Self {
+        let TrackProblem { cause, reason, since } = problem;
+        Self {
+            cause: cause.word().to_owned(),
+            code: cause.code(),
+            since: calendar.time(*since),
+            reason: reason.clone(),
+        }
     }
 }

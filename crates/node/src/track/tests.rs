@@ -52,7 +52,11 @@ fn link(is_up: bool, addresses: &[&str]) -> LinkState {
 }
 
 fn failed() -> Observation {
-    Observation::Failed { reason: "exit code 1".to_owned() }
+    wrong(ProblemCause::ExitCode(1), "exit code 1")
+}
+
+fn wrong(cause: ProblemCause, reason: &str) -> Observation {
+    Observation::Wrong(Problem { cause, reason: reason.to_owned() })
 }
 
 fn points(track: &Track) -> Option<i32> {
@@ -86,8 +90,12 @@ fn the_first_word_of_a_script_counts_at_once_and_later_ones_by_rise_and_fall() {
 #[test]
 fn a_track_that_goes_up_and_down_says_so_once_each_with_what_was_seen() {
     let mut track = track(script(1, 1), Sense::Straight, Effect::Fault);
-    let up = Report::TrackUp { track: name(), reason: "the script ended well".to_owned() };
-    let down = Report::TrackDown { track: name(), reason: "exit code 1".to_owned() };
+    let up = Report::TrackUp { track: name(), reason: "the script ended well".to_owned(), cause: None };
+    let down = Report::TrackDown {
+        track: name(),
+        reason: "exit code 1".to_owned(),
+        cause: Some(ProblemCause::ExitCode(1)),
+    };
     assert_eq!(track.observe(&name(), Observation::Passed, at(1)), [up]);
     assert_eq!(track.observe(&name(), Observation::Passed, at(2)), []);
     assert_eq!(track.observe(&name(), failed(), at(3)), [down]);
@@ -97,7 +105,7 @@ fn a_track_that_goes_up_and_down_says_so_once_each_with_what_was_seen() {
 #[test]
 fn a_script_that_hangs_fails_and_is_told_once_until_one_ends_in_time() {
     let mut track = track(script(1, 2), Sense::Straight, Effect::Fault);
-    let hung = || Observation::TimedOut { reason: "did not end within 1s".to_owned() };
+    let hung = || wrong(ProblemCause::TimedOut, "did not end within 1s");
     let _ = track.observe(&name(), Observation::Passed, at(1));
     let names = |reports: Vec<Report>| -> Vec<bool> {
         reports.iter().map(|report| matches!(report, Report::TrackTimedOut { .. })).collect()
@@ -107,6 +115,55 @@ fn a_script_that_hangs_fails_and_is_told_once_until_one_ends_in_time() {
     assert_eq!(names(track.observe(&name(), hung(), at(4))), <[bool; 0]>::default());
     let _ = track.observe(&name(), Observation::Passed, at(5));
     assert_eq!(names(track.observe(&name(), hung(), at(6))), [true]);
+}
+
+#[test]
+fn a_script_that_cannot_even_be_killed_is_told_apart_from_one_that_hangs_and_once() {
+    let mut track = track(script(1, 1), Sense::Straight, Effect::Fault);
+    let hung = || wrong(ProblemCause::TimedOut, "did not end within 1s");
+    let stuck = || wrong(ProblemCause::Stuck, "did not end within 1s; it was killed and is still not gone");
+    let is_told =
+        |reports: Vec<Report>| reports.iter().any(|report| matches!(report, Report::TrackStuck { .. }));
+    let mut tells = |seen, milliseconds| is_told(track.observe(&name(), seen, at(milliseconds)));
+    assert_eq!([tells(hung(), 1), tells(stuck(), 2), tells(stuck(), 3)], [false, true, false]);
+    assert_eq!([tells(hung(), 4), tells(stuck(), 5)], [false, false], "it goes on as it was");
+    assert_eq!([tells(failed(), 6), tells(stuck(), 7)], [false, true], "one has ended meanwhile");
+}
+
+#[test]
+fn the_status_says_what_is_wrong_now_and_since_when_even_before_it_counts() {
+    let mut track = track(script(1, 3), Sense::Straight, Effect::Fault);
+    let problem = |track: &Track| track.status().problem.map(|problem| (problem.cause, problem.since));
+    let _ = track.observe(&name(), Observation::Passed, at(1));
+    assert_eq!(problem(&track), None);
+    let _ = track.observe(&name(), failed(), at(2));
+    let _ = track.observe(&name(), failed(), at(3));
+    assert_eq!(
+        (track.status().state, problem(&track)),
+        (TrackState::Up, Some((ProblemCause::ExitCode(1), at(2))))
+    );
+    let _ = track.observe(&name(), wrong(ProblemCause::Stuck, "it was killed and is still not gone"), at(4));
+    assert_eq!(
+        (track.status().state, problem(&track)),
+        (TrackState::Down, Some((ProblemCause::Stuck, at(4))))
+    );
+    let _ = track.observe(&name(), Observation::Passed, at(5));
+    assert_eq!((track.status().state, problem(&track)), (TrackState::Up, None));
+}
+
+#[test]
+fn processes_that_cannot_be_counted_are_told_once_and_change_nothing() {
+    let mut track = track(process(1), Sense::Straight, Effect::Fault);
+    let unreadable = || wrong(ProblemCause::Unreadable, "/proc cannot be read: Too many open files");
+    let told = |reports: Vec<Report>| -> Vec<bool> {
+        reports.iter().map(|report| matches!(report, Report::TrackUnclear { .. })).collect()
+    };
+    assert_eq!(told(track.observe(&name(), unreadable(), at(1))), [true]);
+    assert_eq!((track.meaning(), track.status().state), (Meaning::Unknown, TrackState::Unknown));
+    assert_eq!(told(track.observe(&name(), Observation::Processes(1), at(2))), [false], "it is up");
+    assert_eq!(told(track.observe(&name(), unreadable(), at(3))), [true]);
+    assert_eq!(told(track.observe(&name(), unreadable(), at(4))), <[bool; 0]>::default());
+    assert_eq!((track.meaning(), track.next_deadline()), (Meaning::Points(0), None));
 }
 
 #[test]
@@ -180,7 +237,7 @@ fn the_number_of_a_file_counts_times_the_weight() {
     for (seen, expected) in [
         (Observation::NoFile, 0),
         (Observation::Number(-5), -50),
-        (Observation::Unclear { reason: "empty".to_owned() }, -50),
+        (wrong(ProblemCause::NoNumber, "empty"), -50),
         (Observation::Number(i32::MAX), 253),
         (Observation::Number(i32::MIN), -253),
         (Observation::NoFile, 0),
@@ -199,7 +256,7 @@ fn a_file_without_a_weight_is_down_while_it_says_anything_but_0() {
         let seen = [
             Observation::NoFile,
             Observation::Number(3),
-            Observation::Unclear { reason: "\"x\" is no number".to_owned() },
+            wrong(ProblemCause::NoNumber, "\"x\" is no number"),
             Observation::Number(0),
         ];
         for (seen, is_down) in seen.into_iter().zip(down) {
@@ -212,7 +269,7 @@ fn a_file_without_a_weight_is_down_while_it_says_anything_but_0() {
 #[test]
 fn a_file_that_says_nothing_clear_is_told_once_and_taken_for_0_before_it_ever_did() {
     let mut track = track(file(), Sense::Straight, Effect::Fault);
-    let unclear = || Observation::Unclear { reason: "it is empty".to_owned() };
+    let unclear = || wrong(ProblemCause::NoNumber, "it is empty");
     let reports = track.observe(&name(), unclear(), at(1));
     assert!(matches!(reports[..], [Report::TrackUnclear { .. }, Report::TrackUp { .. }]), "{reports:?}");
     assert_eq!(track.observe(&name(), unclear(), at(2)), []);

@@ -17,6 +17,9 @@ use super::user::{Change, User};
 /// How long a script may take to tidy up after it was told to end.
 pub const TERMINATION_TIME: Duration = Duration::from_secs(2);
 
+/// How long the kernel may take to end what it was told to kill: more than the memory of a large program takes.
+const DEATH_TIME: Duration = Duration::from_secs(1);
+
 /// How much a script may write, in bytes; beyond it nobody reads, so that writing fails and one that writes for ever
 /// costs nothing.
 pub const OUTPUT_LIMIT: usize = 1024 * 1024;
@@ -37,6 +40,18 @@ pub(super) struct Running {
     output: Option<Receiver>,
     read: usize,
     last_words: LastWords,
+    ending: Ending,
+}
+
+/// How far its end has been brought about.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// It was left to itself.
+    Unasked,
+    /// It was told to end, and is killed then.
+    Asked { until: Instant },
+    /// It was killed then.
+    Killed { at: Instant },
 }
 
 /// How far a program is.
@@ -77,7 +92,7 @@ impl Running {
         let child = command.spawn().map_err(|error| explained(error, user))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let output = Some(Receiver::from_owned_fd(reader.into())?);
-        Ok(Self { child, group, output, read: 0, last_words: LastWords::default() })
+        Ok(Self { child, group, output, read: 0, last_words: LastWords::default(), ending: Ending::Unasked })
     }
 
     /// Waits until the program ends by itself or the time is up. What it started in the background is left to itself.
@@ -102,26 +117,49 @@ impl Running {
         Ok(Waited::StillRuns { said: self.last_words.text() })
     }
 
-    /// Has the whole group end, by force where it does not by itself.
-    pub(super) async fn end(mut self) {
-        let Some(group) = self.group else { return };
-        // One that is gone already needs no signal.
-        let _ = kill_process_group(group, Signal::TERM);
-        let deadline = Instant::now() + TERMINATION_TIME;
-        // As long as nobody has asked for its exit code, its number is no one else's.
-        while !has_ended(group) && Instant::now() < deadline {
-            self.read_what_waits();
-            sleep(LOOK).await;
+    /// Has the whole group end, by force where it does not by itself. Cancel safe.
+    pub(super) async fn end(&mut self) {
+        if let Some(group) = self.group {
+            let until = self.ask_to_end(group);
+            // As long as nobody has asked for its exit code, its number is no one else's.
+            while !has_ended(group) && Instant::now() < until {
+                self.read_what_waits();
+                sleep(LOOK).await;
+            }
+            self.kill();
         }
-        self.kill();
         // That it cannot be waited for means that it is gone.
         let _ = self.child.wait().await;
+    }
+
+    /// Tells whether it was killed and ought to be gone since.
+    pub(super) fn resists_death(&self) -> bool {
+        match self.ending {
+            Ending::Unasked | Ending::Asked { .. } => false,
+            Ending::Killed { at } => at.elapsed() >= DEATH_TIME,
+        }
+    }
+
+    /// Tells the group to end, once, and returns when its time for that is up.
+    fn ask_to_end(&mut self, group: Pid) -> Instant {
+        match self.ending {
+            Ending::Unasked => {
+                // One that is gone already needs no signal.
+                let _ = kill_process_group(group, Signal::TERM);
+                let until = Instant::now() + TERMINATION_TIME;
+                self.ending = Ending::Asked { until };
+                until
+            }
+            Ending::Asked { until } => until,
+            Ending::Killed { at } => at,
+        }
     }
 
     fn kill(&mut self) {
         if let Some(group) = self.group.take() {
             // One that is gone already needs no signal.
             let _ = kill_process_group(group, Signal::KILL);
+            self.ending = Ending::Killed { at: Instant::now() };
         }
     }
 

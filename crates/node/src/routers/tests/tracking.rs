@@ -6,7 +6,10 @@ use crate::legacy::Legacy;
 use crate::report::HandOverReason;
 use crate::script::Script;
 use crate::status::TrackState;
-use crate::track::{Delays, Effect, Observation, Requirement, Sense, TrackConfig, TrackKind, TrackWeight};
+use crate::track::{
+    Delays, Effect, Observation, Problem, ProblemCause, Requirement, Sense, TrackConfig, TrackKind,
+    TrackWeight,
+};
 
 fn track(name: &str) -> TrackName {
     TrackName::new(name).unwrap()
@@ -71,7 +74,7 @@ fn seen(routers: &Routers, seen: Observation) -> RoutersInput<'static> {
 }
 
 fn failed() -> Observation {
-    Observation::Failed { reason: "exit code 1".to_owned() }
+    Observation::Wrong(Problem { cause: ProblemCause::ExitCode(1), reason: "exit code 1".to_owned() })
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn an_active_whose_track_fails_hands_over_and_takes_part_again_when_it_is_well()
     let outputs = routers.handle(uplink_event(false), at(3_800));
     assert_eq!(sent(&outputs), [Priority::DEFAULT, Priority::RELEASE]);
     let reason = "eth1 is down or has no carrier".to_owned();
-    let down = Report::TrackDown { track: track("check"), reason: reason.clone() };
+    let down = Report::TrackDown { track: track("check"), reason: reason.clone(), cause: None };
     let fault = Fault::TrackDown { track: track("check"), reason };
     let handing_over = Report::HandingOver { router: router("web"), reason: HandOverReason::Fault(fault) };
     let told = reports(&outputs);
