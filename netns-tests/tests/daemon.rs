@@ -103,6 +103,24 @@ fn a_second_daemon_on_the_same_socket_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_second_daemon_and_a_cleaning_beside_a_running_one_are_refused_whatever_their_socket() {
+    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let mut elsewhere = pair.place("lb1");
+    elsewhere.socket = pair.folder().path().join("elsewhere/baton.sock");
+    let (code, log) = refused(&pair, elsewhere.command(&["run"]));
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("Another baton daemon works in this network namespace"), "{log}");
+    for place in [pair.place("lb1"), elsewhere] {
+        let answer = place.ask_in(pair.machine("lb1"), &["clean"]);
+        assert_eq!((answer.code, answer.output.as_str()), (1, ""), "{answer:?}");
+        assert!(answer.complaint.contains("stop it first"), "{answer:?}");
+    }
+    let lb1 = pair.daemon("lb1");
+    assert_eq!(lb1.router("web").addresses_restored, 0, "{:?}", lb1.events());
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+}
+
+#[test]
 fn questions_to_a_daemon_that_does_not_run_say_so() {
     let pair = Pair::idle(&pair(&[WEB]));
     let place = pair.place("lb1");

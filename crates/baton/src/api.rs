@@ -37,7 +37,10 @@ pub struct Refused {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another daemon answers there.
-    #[error("Another baton daemon answers on {path}: stop it, or give this one a --socket of its own")]
+    #[error(
+        "Another baton daemon answers on {path}: stop it, or give this one, in another network namespace, a --socket of \
+         its own"
+    )]
     Taken {
         /// The socket.
         path: String,

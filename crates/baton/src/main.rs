@@ -7,6 +7,7 @@
 mod api;
 mod bond;
 mod checker;
+mod claim;
 mod cli;
 mod client;
 mod config_file;
@@ -38,6 +39,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Builder;
 
 use crate::api::Reloaded;
+use crate::claim::{Claim, ClaimError};
 use crate::cli::{Cli, Command, Place};
 use crate::client::ClientError;
 use crate::config_file::{Colour, ConfigErrors, ConfigFile};
@@ -55,6 +57,8 @@ enum CommandError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Rehearse(#[from] RehearseError),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     #[error(transparent)]
     Clean(#[from] host::reconciler::ReconcilerError),
     #[error("{0}")]
@@ -106,6 +110,7 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
         }
         Command::Rehearse { file } => rehearse::rehearse(&file)?,
         Command::Clean => {
+            let _claim = Claim::new()?;
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
             cleaned.addresses.iter().for_each(|address| println!("removed address {address}"));
             cleaned.devices.iter().for_each(|device| println!("removed interface {device}"));

@@ -31,6 +31,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use crate::api::{self, ListenError};
 use crate::bond::{self, Bond, Estate, Order, Orders, Word};
 use crate::checker::{self, Checker};
+use crate::claim::{Claim, ClaimError};
 use crate::cli::{LogFormat, Place};
 use crate::config_file::{ConfigErrors, ConfigFile};
 use crate::control::Control;
@@ -62,6 +63,9 @@ pub enum RunError {
     /// The API has no place.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Another daemon works on the same kernel.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// Virtual addresses could not be announced.
     #[error(transparent)]
     Announce(#[from] PacketSocketError),
@@ -127,6 +131,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         let _inside = runtime.enter();
         api::listen(&place.socket)?
     };
+    let _claim = Claim::new()?;
     let frame_socket = FrameSocket::open()?;
     let (journal, writer) = Journal::start().map_err(system("start a thread"))?;
     let record = record_path(&place.socket);
