@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use netns_tests::{LIMIT, NODES, Pair, VIRTUAL, WEB, copy_of_baton, pair};
 
@@ -48,6 +49,21 @@ fn a_file_that_is_wrong_is_shown_with_the_place_the_cause_and_a_suggestion() {
         for part in ["baton.toml:", "adver_interval", "^", "advert_interval"] {
             assert!(text.contains(part), "no {part} in {text}");
         }
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error_and_a_full_disk_is_one() {
+    let pair = Pair::idle(&pair(&[WEB]));
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    for (output, code) in [(Stdio::from(writer), 0), (Stdio::from(full), 1)] {
+        let mut check = pair.place("lb1").command(&["check"]);
+        let ended = check.stdout(output).output().unwrap();
+        let complaint = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{complaint}");
+        assert!(!complaint.contains("panicked"), "{complaint}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use node::name::{NameError, RouterName};
 
 use crate::config_file::duration;
 
@@ -111,6 +112,7 @@ pub enum Command {
     /// Hand a virtual router or sync group over, and stay away from it.
     Pass {
         /// The virtual router or sync group.
+        #[arg(value_parser = name)]
         name: String,
         /// Come back by itself after this time, like 10m [default: after `baton release`].
         #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
@@ -119,6 +121,7 @@ pub enum Command {
     /// Compete by priority again for what was passed on.
     Release {
         /// The virtual router or sync group.
+        #[arg(value_parser = name)]
         name: String,
     },
     /// Remove all that Baton owns in the kernel, and exit.
@@ -128,6 +131,11 @@ pub enum Command {
         /// The configuration file.
         file: PathBuf,
     },
+}
+
+/// Reads what a virtual router or sync group can be called; both have names of the same kind.
+fn name(text: &str) -> Result<String, NameError> {
+    RouterName::new(text).map(|name| name.to_string())
 }
 
 /// How events are written.
@@ -174,6 +182,16 @@ mod tests {
             let read = read_daemon_arguments(&arguments).unwrap();
             assert_eq!(read, Cli::parse_from([OsString::from("baton")].iter().chain(&arguments)));
             assert_eq!(read, Cli { place, command: Command::Daemon { log_format: format } });
+        }
+    }
+
+    #[test]
+    fn what_nothing_can_be_called_is_neither_passed_on_nor_released() {
+        for command in ["pass", "release"] {
+            assert!(Cli::try_parse_from(["baton", command, "wéb-1"]).is_ok());
+            for name in ["", "a b", "web/1", "web?1"] {
+                assert!(Cli::try_parse_from(["baton", command, name]).is_err(), "{command} {name:?}");
+            }
         }
     }
 

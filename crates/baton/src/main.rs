@@ -28,7 +28,7 @@ mod tracker;
 mod turns;
 mod view;
 
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -64,7 +64,7 @@ enum CommandError {
     #[error("{0}")]
     Refused(String),
     #[error("{0}")]
-    Output(#[from] std::io::Error),
+    Output(#[from] io::Error),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +73,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(CommandError::Run(RunError::Config(errors))) => complain(&errors),
         Err(CommandError::Rehearse(RehearseError::Config(errors))) => complain(&errors),
+        // Whoever reads has enough, as `head` has.
+        Err(CommandError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
+    let mut output = io::stdout();
     match command {
         Command::Run { log_format } => return Ok(guard::run(place, log_format)?),
         Command::Daemon { log_format } => run::run(place, log_format)?,
@@ -88,16 +91,16 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
         Command::Status { json } => {
             let status: NodeView = ask(&place.socket, Method::GET, "/status")?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&status).map_err(std::io::Error::from)?);
+                writeln!(output, "{}", serde_json::to_string_pretty(&status).map_err(io::Error::from)?)?;
             } else {
-                print!("{status}");
+                write!(output, "{status}")?;
             }
         }
         Command::Reload => {
             let Reloaded { changes } = ask(&place.socket, Method::POST, "/reload")?;
             match changes.len() {
-                0 => println!("nothing changed"),
-                _ => changes.iter().for_each(|change| println!("{change}")),
+                0 => writeln!(output, "nothing changed")?,
+                _ => changes.iter().try_for_each(|change| writeln!(output, "{change}"))?,
             }
         }
         Command::Pass { name, time } => {
@@ -106,18 +109,21 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
         }
         Command::Release { name } => {
             let Released { virtual_routers } = ask(&place.socket, Method::POST, &format!("/release/{name}"))?;
-            println!("back by its priority: {}", virtual_routers.join(", "));
+            writeln!(output, "back by its priority: {}", virtual_routers.join(", "))?;
         }
         Command::Rehearse { file } => rehearse::rehearse(&file)?,
         Command::Clean => {
             let _claim = Claim::new()?;
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
-            cleaned.addresses.iter().for_each(|address| println!("removed address {address}"));
-            cleaned.devices.iter().for_each(|device| println!("removed interface {device}"));
-            cleaned.drops.iter().for_each(|drop| println!("removed drop of packets to {drop}"));
-            cleaned.rules.iter().for_each(|rule| println!("removed rule {rule}"));
-            cleaned.routes.iter().for_each(|route| println!("removed route {route}"));
-            cleaned.services.iter().for_each(|service| println!("removed service {service}"));
+            cleaned.addresses.iter().try_for_each(|address| writeln!(output, "removed address {address}"))?;
+            cleaned.devices.iter().try_for_each(|device| writeln!(output, "removed interface {device}"))?;
+            cleaned
+                .drops
+                .iter()
+                .try_for_each(|drop| writeln!(output, "removed drop of packets to {drop}"))?;
+            cleaned.rules.iter().try_for_each(|rule| writeln!(output, "removed rule {rule}"))?;
+            cleaned.routes.iter().try_for_each(|route| writeln!(output, "removed route {route}"))?;
+            cleaned.services.iter().try_for_each(|service| writeln!(output, "removed service {service}"))?;
             if let Some(refusal) = cleaned.refused.first() {
                 return Err(CommandError::Refused(refusal.reason.clone()));
             }
@@ -134,14 +140,15 @@ fn pass_path(name: &str, time: Option<Duration>) -> String {
 }
 
 fn report_passing(passed: &Passed, name: &str) -> Result<(), CommandError> {
+    let mut output = io::stdout();
     for (router, fate) in &passed.virtual_routers {
         match fate {
             Fate::HandedOver { to, node, milliseconds } => {
                 let node = node.as_ref().map(|node| format!("{node}, ")).unwrap_or_default();
-                println!("{router}: {node}{to} serves after {milliseconds:.1} ms");
+                writeln!(output, "{router}: {node}{to} serves after {milliseconds:.1} ms")?;
             }
-            Fate::NotActive => println!("{router}: was not Active here, and stays away"),
-            Fate::NobodyTookOver => println!("{router}: nobody took over, this node goes on"),
+            Fate::NotActive => writeln!(output, "{router}: was not Active here, and stays away")?,
+            Fate::NobodyTookOver => writeln!(output, "{router}: nobody took over, this node goes on")?,
         }
     }
     if passed.virtual_routers.values().all(|fate| matches!(fate, Fate::NobodyTookOver)) {
@@ -152,12 +159,11 @@ fn report_passing(passed: &Passed, name: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn check(path: &Path) -> Result<(), RunError> {
-    let (file, text) = ConfigFile::read_with_text(path)?;
-    let file = file.with_fit_programs(&text)?;
+fn check(path: &Path) -> Result<(), CommandError> {
+    let (file, text) = ConfigFile::read_with_text(path).map_err(RunError::from)?;
+    let file = file.with_fit_programs(&text).map_err(RunError::from)?;
     let nodes: Vec<_> = file.nodes().map(ToString::to_string).collect();
-    println!("{} is valid for {}", path.display(), nodes.join(", "));
-    Ok(())
+    Ok(writeln!(io::stdout(), "{} is valid for {}", path.display(), nodes.join(", "))?)
 }
 
 fn ask<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Result<T, CommandError> {

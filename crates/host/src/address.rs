@@ -33,9 +33,7 @@ const FOREVER: u32 = u32::MAX;
 #[derive(Debug, Error)]
 pub(crate) enum AddressError {
     /// It is there and not Baton's.
-    #[error(
-        "{0} is there already and was not put there by Baton: remove it, or let Baton have it with `baton adopt`"
-    )]
+    #[error("{0} is there already and was not put there by Baton: remove it, and Baton takes it")]
     Foreign(InterfaceAddress),
     /// There is no such interface, now.
     #[error("There is no interface for {0}: the address is taken when the interface appears")]

@@ -225,7 +225,7 @@ fn a_foreign_address_is_never_touched_and_taken_only_after_its_owner_removed_it(
         refused.extend(kernel.outcome("the refusals", |outcome| !outcome.refused.is_empty()).refused);
     }
     assert!(refused.iter().all(|refusal| refusal.kind == RefusalKind::Foreign), "{refused:?}");
-    assert!(refused[0].reason.contains("baton adopt"), "{}", refused[0].reason);
+    assert!(refused[0].reason.ends_with("remove it, and Baton takes it"), "{}", refused[0].reason);
     kernel.want(&[], &[]);
     kernel.settle();
     assert_eq!(shown(&pair.left), ["10.9.0.1/24", "10.9.0.50/24", "fd99::50/64"]);
