@@ -221,6 +221,19 @@ fn a_change_that_does_not_last_does_not_count() {
 }
 
 #[test]
+fn the_delays_of_a_reversed_track_are_those_of_the_thing() {
+    let mut track = track(interface(Requirement::Carrier, 500, 200), Sense::Reversed, Effect::Fault);
+    let (up, down) = (link(true, &[]), link(false, &[]));
+    let _ = track.follow_link(&name(), Some(&down), at(0));
+    assert_eq!(track.status().state, TrackState::Up);
+    let _ = track.follow_link(&name(), Some(&up), at(1_000));
+    assert_eq!(track.fire(&name(), at(1_499)), None);
+    assert!(matches!(track.fire(&name(), at(1_500)), Some(Report::TrackDown { .. })));
+    let _ = track.follow_link(&name(), Some(&down), at(2_000));
+    assert_eq!(track.next_deadline(), Some(at(2_200)));
+}
+
+#[test]
 fn too_few_processes_are_none() {
     let mut track = track(process(2), Sense::Straight, weight(-20));
     let _ = track.observe(&name(), Observation::Processes(2), at(1));
