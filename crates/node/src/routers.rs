@@ -317,6 +317,7 @@ impl Routers {
         match input {
             RoutersInput::Start => {
                 self.phase = Phase::Running;
+                self.roles_age = RolesAge::Stale;
                 let began = *self.began.get_or_insert(now);
                 self.delay_start(began);
                 self.track_links(now, &mut outputs);

@@ -262,7 +262,10 @@ impl Routers {
 
     /// Tells what follows from the roles when they may have changed.
     pub(super) fn publish_roles(&mut self, now: Instant, outputs: &mut Vec<RoutersOutput>) {
-        if std::mem::replace(&mut self.roles_age, RolesAge::Fresh) == RolesAge::Fresh {
+        // Before the start it is not known which roles are taken up: what was left stays as it is.
+        if self.phase == Phase::Waiting
+            || std::mem::replace(&mut self.roles_age, RolesAge::Fresh) == RolesAge::Fresh
+        {
             return;
         }
         let holding = self.members.iter().filter(|(_, member)| member.holds_addresses());

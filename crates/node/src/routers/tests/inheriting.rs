@@ -1,6 +1,7 @@
 //! What the next daemon makes of what the one before it left.
 
 use super::*;
+use crate::config::AcceptMode;
 use crate::legacy::Legacy;
 
 /// What a daemon leaves that dies now.
@@ -73,6 +74,16 @@ fn what_was_passed_on_stays_away_in_the_next_daemon_too() {
     assert_eq!(state(&after, "web"), RouterState::Backup);
     let outputs = after.handle(RoutersInput::Deadline, at(60_000));
     assert!(reports(&outputs).contains(&&Report::ComesBack { router: router("web") }), "{outputs:?}");
+}
+
+/// What drops packets stands whatever the roles are: it was wanted before, and the addresses with it no more.
+#[test]
+fn nothing_is_wanted_before_the_start_as_it_is_not_known_which_roles_are_taken_up() {
+    let closed = VirtualRouterConfig { accept: AcceptMode::Off, ..virtual_router(51, 50) };
+    let mut routers = Routers::new(config(&[("web", closed)], &[]), at(0));
+    assert_eq!(routers.handle(link_event(Some(link(&[OWN]))), at(0)), []);
+    let outputs = routers.handle(RoutersInput::Start, at(0));
+    assert!(outputs.contains(&RoutersOutput::RolesChanged), "{outputs:?}");
 }
 
 #[test]
