@@ -21,13 +21,17 @@ pub enum Fault {
     Start(NodeIndex),
     /// A daemon is told to stop.
     Stop(NodeIndex),
-    /// A daemon vanishes; its kernel keeps what it holds.
+    /// A daemon vanishes together with its guard; its kernel keeps the addresses until their leases end.
     Crash(NodeIndex),
-    /// A daemon dies, and the next one goes on with what it left, at once.
-    Restart(NodeIndex),
-    /// A daemon does nothing any more; what comes for it waits.
+    /// A daemon dies, and its guard does not.
+    Death(NodeIndex),
+    /// A daemon does nothing any more, and its guard does not know why; what comes for it waits.
+    Hang(NodeIndex),
+    /// A daemon that its guard starts takes so long to begin from now on.
+    Startup(NodeIndex, Duration),
+    /// A daemon and its guard do nothing any more; what comes for them waits.
     Pause(NodeIndex),
-    /// A paused daemon goes on.
+    /// A daemon that does nothing goes on.
     Resume(NodeIndex),
     /// An interface loses or regains its carrier.
     Carrier(NodeIndex, SegmentIndex, Carrier),
@@ -93,7 +97,11 @@ impl fmt::Display for Fault {
             Self::Start(node) => write!(formatter, "{} starts", node_name(*node)),
             Self::Stop(node) => write!(formatter, "{} is told to stop", node_name(*node)),
             Self::Crash(node) => write!(formatter, "{} crashes", node_name(*node)),
-            Self::Restart(node) => write!(formatter, "{} dies and is started again", node_name(*node)),
+            Self::Death(node) => write!(formatter, "the daemon of {} dies", node_name(*node)),
+            Self::Hang(node) => write!(formatter, "the daemon of {} hangs", node_name(*node)),
+            Self::Startup(node, time) => {
+                write!(formatter, "a daemon of {} takes {time:?} to begin", node_name(*node))
+            }
             Self::Pause(node) => write!(formatter, "{} is paused", node_name(*node)),
             Self::Resume(node) => write!(formatter, "{} goes on", node_name(*node)),
             Self::Carrier(node, segment, carrier) => {

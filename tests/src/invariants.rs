@@ -17,9 +17,11 @@ pub use self::election::{
     whoever_cannot_takes_no_part,
 };
 pub use self::holding::{
-    a_stop_leaves_nothing, checks_find_the_truth, kernels_come_to_rest, nothing_else_is_wanted_unsaid,
-    nothing_hangs_in_the_air, plan_reaches_what_is_wanted, table_before_address,
-    the_host_holds_what_is_active_and_fit, what_is_not_accepted_is_dropped,
+    a_stop_leaves_nothing, an_adoption_removes_nothing, checks_find_the_truth, kernels_come_to_rest,
+    nobody_holds_what_is_not_renewed, nothing_else_is_wanted_unsaid, nothing_hangs_in_the_air,
+    plan_reaches_what_is_wanted, table_before_address, the_dead_serve_until_they_are_succeeded,
+    the_fenced_hold_nothing, the_hanging_are_fenced_in_time, the_host_holds_what_is_active_and_fit,
+    what_is_not_accepted_is_dropped,
 };
 
 /// An invariant that does not hold.

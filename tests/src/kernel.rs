@@ -8,6 +8,7 @@ use node::host_state::{HostState, Wanted};
 use node::plan::{Change, Step, plan};
 use node::reconciliation::{Agreement, Reconciliation, Refusal, RefusalKind, Said};
 
+use crate::dice::{Dice, PerMille};
 use crate::invariants::{self, Broken};
 use crate::site::{is_kept, is_there};
 
@@ -139,6 +140,14 @@ impl Kernel {
         matches!(self.work, Work::Done)
     }
 
+    /// Returns the changes under way.
+    pub fn planned(&self) -> &[Change] {
+        match &self.work {
+            Work::Chunk { changes, .. } => changes,
+            Work::Done | Work::Waiting => &[],
+        }
+    }
+
     /// Makes it work at another pace from the next chunk on.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
@@ -157,6 +166,40 @@ impl Kernel {
         self.stolen.clear();
         self.refused.clear();
         self.tried.clear();
+    }
+
+    /// Outlives a reconciler that was killed: what it had asked for may be done all the same.
+    pub fn outlive_reconciler(&mut self, dice: &mut Dice) {
+        if let Work::Chunk { changes, .. } = std::mem::replace(&mut self.work, Work::Done)
+            && self.temper == Temper::Obliging
+            && dice.chance(PerMille(500))
+        {
+            for change in &changes {
+                self.held.apply(change);
+            }
+            self.drop_what_hangs_in_the_air();
+        }
+    }
+
+    /// Removes every address, as whoever fences the daemon has it, and returns them.
+    pub fn leave_addresses(&mut self) -> BTreeSet<InterfaceAddress> {
+        let left = std::mem::take(&mut self.held.addresses);
+        self.drop_what_hangs_in_the_air();
+        left
+    }
+
+    /// Removes the addresses by itself, since nobody has renewed them in time, and returns them.
+    pub fn end_leases(&mut self) -> BTreeSet<InterfaceAddress> {
+        let before = self.held.clone();
+        let ended = self.leave_addresses();
+        self.stolen.extend(lost(&before, &self.held));
+        ended
+    }
+
+    /// Removes everything that is Baton's.
+    pub fn clean(&mut self) {
+        self.held = HostState::default();
+        self.lose_reconciler();
     }
 
     /// Takes something away behind the daemon's back, and with it what cannot be there without it.

@@ -90,6 +90,7 @@ struct TakeOver {
     from: NodeIndex,
     since: Instant,
     within: Duration,
+    end: End,
     disturbances: u64,
 }
 
@@ -151,6 +152,16 @@ impl Referee {
         self.elections = [Election::Open; ROUTER_LIMIT];
     }
 
+    /// Returns how often something was done to the world.
+    pub fn disturbances(&self) -> u64 {
+        self.disturbances
+    }
+
+    /// Tells whether the outcome of every election is known and right.
+    pub fn is_settled(&self) -> bool {
+        self.scene.site.router_indices().all(|router| self.elections[router.0] == Election::Over)
+    }
+
     /// Notes that something was done to a node.
     pub fn disturb_node(&mut self, node: NodeIndex, now: Instant) {
         self.scene.disturb(node, now);
@@ -191,8 +202,7 @@ impl Referee {
     pub fn expect_take_over_after(&mut self, from: NodeIndex, end: End, network: &Network, now: Instant) {
         let mut expected = Vec::new();
         for router in self.scene.site.router_indices() {
-            let is_active = self.scene.standing(from, router) == Standing::Active
-                && self.scene.presence(from) == Presence::Running;
+            let is_active = self.scene.standing(from, router) == Standing::Active;
             if !is_active || self.scene.active_count(router) > 1 {
                 continue;
             }
@@ -206,7 +216,7 @@ impl Referee {
                 let within = wait + network.longest_delay() + MARGIN;
                 // The end itself is the one disturbance that is yet to be counted.
                 let disturbances = self.disturbances + 1;
-                expected.push(TakeOver { router, from, since: now, within, disturbances });
+                expected.push(TakeOver { router, from, since: now, within, end, disturbances });
             }
         }
         self.disturb_node(from, now);
@@ -245,7 +255,7 @@ impl Referee {
         }
         self.scene.set_standing(node, router, standing, now);
         if standing == Standing::Active {
-            self.expected.retain(|expected| expected.router != router || expected.from == node);
+            self.expected.retain(|expected| expected.router != router);
         }
         Ok(())
     }
@@ -393,6 +403,32 @@ impl Referee {
         invariants::a_hand_over_comes_to_an_end(node, router, now - since, self.longest_hand_over())
     }
 
+    /// Looks at the guard of a daemon that is dead, which removes the addresses: whoever heeds the last will is Active.
+    ///
+    /// # Errors
+    /// [`Broken`] when nobody is yet, though somebody will be in time.
+    pub fn look_at_legacy(&self, node: NodeIndex) -> Result<(), Broken> {
+        let taught = if self.scene.site.nodes.len() == 2 { TAUGHT_ONE } else { TAUGHT_SEVERAL };
+        // One that missed the interval that the will names is not waited for.
+        let longest = |router: RouterIndex| {
+            let interval = self.scene.seat(node, router).interval;
+            let skew = taught.min(interval).skew(self.scene.site.routers[router.0].version, Priority::LOWEST);
+            skew + SUCCESSION_TIME.min(interval.duration())
+        };
+        let unheeded = self.expected.iter().find(|expected| {
+            expected.from == node
+                && expected.end == End::Planned
+                && expected.disturbances == self.disturbances
+                && expected.within <= longest(expected.router)
+        });
+        match unheeded {
+            Some(TakeOver { router, .. }) => {
+                invariants::the_dead_serve_until_they_are_succeeded(node, *router)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn miss_take_overs(&mut self, now: Instant) -> Result<(), Broken> {
         let disturbances = self.disturbances;
         self.expected.retain(|expected| expected.disturbances == disturbances);
@@ -449,7 +485,8 @@ impl Referee {
             let version = self.scene.site.routers[router.0].version;
             let (ours, theirs) = (self.scene.seat(heir, router), self.scene.seat(from, router));
             let segment = self.scene.segment(router);
-            let hears = network.is_open(segment, from, heir) && !self.may_be_disbelieved();
+            let is_heard = self.scene.carrier(from, segment) == Carrier::Up;
+            let hears = is_heard && network.is_open(segment, from, heir) && !self.may_be_disbelieved();
             let is_accepted = !self.scene.preempts(heir, router) || theirs.priority >= ours.priority;
             let both_stand_since = self.scene.since(from, router).max(self.scene.since(heir, router));
             let known_since = both_stand_since.max(self.quiet_since);

@@ -132,6 +132,7 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     // Until every track has been seen often enough to count.
     let looks = site.tracks.iter().map(|track| track.interval * 2).max().unwrap_or_default();
     world.run_for(looks)?;
+    world.outlive_the_dead()?;
     world.run_for(world.hand_overs())?;
     let penalty = if refused { PENALTY } else { Duration::ZERO };
     // The last contest was before the calm; its second burst comes when `Site` says.
@@ -167,6 +168,7 @@ fn heal(world: &mut World, site: &Site, quality: Quality, dice: &mut Dice) -> Re
             }
         }
         world.inflict(Fault::Resume(from))?;
+        world.inflict(Fault::Startup(from, Duration::ZERO))?;
         world.inflict(Fault::Return(from))?;
         world.inflict(Fault::Clock(from, Clock::Right))?;
         world.inflict(Fault::Temper(from, Temper::Obliging))?;
@@ -348,7 +350,7 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
         let sight = dice.pick(&[Sight::Well, Sight::Ill(1), Sight::Ill(-1), Sight::Ill(100), Sight::Unclear]);
         return (Fault::Track(node, track, sight), vec![Fault::Track(node, track, Sight::Well)]);
     }
-    match dice.below(20) {
+    match dice.below(23) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),
         2 => (Fault::Crash(node), Vec::new()),
         3 | 4 => (Fault::Stop(node), vec![Fault::Start(node)]),
@@ -373,7 +375,13 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
             (Fault::ServerDies(server), vec![Fault::ServerReturns(server)])
         }
         14 => (Fault::ServerDies(ServerIndex(dice.index(3))), Vec::new()),
-        18 => (Fault::Restart(node), Vec::new()),
+        18 => (Fault::Death(node), vec![Fault::Death(node)]),
+        19 => (Fault::Death(node), Vec::new()),
+        20 => (Fault::Hang(node), vec![Fault::Resume(node)]),
+        21 => {
+            let time = longest_interval(site).duration() * dice.pick(&[1, 2, 4]) / 2;
+            (Fault::Startup(node, time), vec![Fault::Death(node)])
+        }
         15 => (Fault::Pass(node, None), vec![Fault::Return(node)]),
         16 => {
             let time = longest_interval(site).duration() * dice.pick(&[1, 5]);

@@ -171,6 +171,13 @@ impl Site {
         longest.expect("a site has virtual routers").duration()
     }
 
+    /// Returns how long a kernel keeps an address that is not renewed.
+    ///
+    /// Two thirds of it are left at any time: longer than others wait, as the configuration asks.
+    pub fn lease(&self) -> Duration {
+        self.repeat_after() * 6
+    }
+
     /// Returns the segments on which something stands.
     pub fn segments(&self) -> BTreeSet<SegmentIndex> {
         self.routers.iter().flat_map(|router| [Some(router.segment), router.gateway]).flatten().collect()
@@ -219,7 +226,7 @@ impl Site {
         Arc::new(Config {
             node: node_name(node),
             peers: self.peers(node).map(|peer| (node_name(peer), addresses_of(peer))).collect(),
-            engine: EngineConfig::default(),
+            engine: EngineConfig { address_lease: self.lease(), ..EngineConfig::default() },
             hooks: BTreeMap::new(),
             virtual_routers: self
                 .router_indices()

@@ -1,6 +1,7 @@
 //! Every node of a site in one virtual time.
 
 mod faults;
+mod guarding;
 mod outputs;
 
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ use crate::referee::Referee;
 use crate::scene::{Presence, Scene, Standing};
 use crate::site::{
     Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, SiteTrack, TrackIndex,
-    interface_name, router_name, track_name,
+    interface_name, router_name, router_named, track_name,
 };
 use crate::trace::{Detail, Trace, told};
 
@@ -88,6 +89,12 @@ pub(crate) enum Event {
     KernelWork { node: NodeIndex, life: u32, ticket: Ticket },
     /// A node looks at a track.
     Look { node: NodeIndex, life: u32, track: TrackIndex },
+    /// A guard is to be seen to.
+    Guard { node: NodeIndex, number: u32 },
+    /// A daemon begins that a guard has started.
+    Begin { node: NodeIndex, life: u32 },
+    /// The leases of a machine's addresses end, unless they are renewed by now.
+    LeasesEnd { node: NodeIndex },
     /// A probe is over.
     ProbeOver { node: NodeIndex, life: u32, probe: ProbeId, server: ServerIndex, outcome: Outcome },
 }
@@ -245,7 +252,10 @@ impl World {
                 Daemon::Running(_) | Daemon::Leaving => {
                     invariants::kernels_come_to_rest(node, &machine.kernel)?;
                 }
-                Daemon::Absent | Daemon::Paused(..) => {}
+                Daemon::Absent if machine.leases_end.is_none() => {
+                    invariants::nobody_holds_what_is_not_renewed(node, machine.kernel.held())?;
+                }
+                Daemon::Absent | Daemon::Beginning | Daemon::Paused(..) => {}
             }
         }
         self.referee.look_at_traffic()
@@ -276,6 +286,12 @@ impl World {
             Event::SignArrival { to, segment, sign } => self.hear_sign(to, segment, sign),
             Event::KernelWork { node, life, ticket } => self.work(node, life, ticket),
             Event::Look { node, life, track } => self.look(node, life, track),
+            Event::Guard { node, number } => self.guard(node, number),
+            Event::Begin { node, life } => self.begin(node, life),
+            Event::LeasesEnd { node } => {
+                self.end_leases(node);
+                Ok(())
+            }
             Event::ProbeOver { node, life, probe, server, outcome } => {
                 self.answer(node, life, probe, server, outcome)
             }
@@ -378,7 +394,7 @@ impl World {
         match &machine.daemon {
             Daemon::Running(_) => {}
             Daemon::Leaving if machine.kernel.is_done() => return self.end(node),
-            Daemon::Leaving | Daemon::Paused(..) | Daemon::Absent => return Ok(()),
+            Daemon::Leaving | Daemon::Paused(..) | Daemon::Beginning | Daemon::Absent => return Ok(()),
         }
         if machine.kernel.is_done() {
             let (scene, held) = (&self.referee.scene, machine.kernel.held());
@@ -453,6 +469,9 @@ impl World {
 
     fn tell(&mut self, node: NodeIndex, report: &Report) -> Result<(), Broken> {
         self.trace.note(Detail::Story, node, self.now, || told(report));
+        if let Report::BecameActive { router, .. } = report {
+            self.look_at_the_hanging(router_named(router))?;
+        }
         self.referee.hear_report(node, report, self.now)
     }
 

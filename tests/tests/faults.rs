@@ -304,3 +304,47 @@ fn when_two_die_one_millisecond_apart_the_third_takes_over_in_its_time() {
         assert_eq!(world.settle(), Ok(()), "{}", world.trace());
     }
 }
+
+#[test]
+fn a_daemon_that_dies_twice_is_succeeded_by_its_last_will_and_its_kernel_serves_until_then() {
+    let mut world = elected(&bare(&[150, 100]), 1);
+    inflict(&mut world, Fault::Death(LB1));
+    run(&mut world, 5 * INTERVAL);
+    assert_eq!((actives(&world), said(&world, Duration::ZERO, "lb1  has no longer")), (vec![LB1], vec![]));
+    inflict(&mut world, Fault::Death(LB1));
+    run(&mut world, INTERVAL / 5);
+    assert_eq!(actives(&world), [LB2], "{}", world.trace());
+    let claimed = said(&world, Duration::ZERO, "lb2  web: became Active")[0].0;
+    let left = said(&world, Duration::ZERO, "lb1  has no longer")[0].0;
+    assert!(claimed < left, "{}", world.trace());
+    // After a pause it is back, and takes the role as its priority says.
+    run(&mut world, 8 * INTERVAL);
+    assert_eq!(actives(&world), [LB1], "{}", world.trace());
+    assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+}
+
+#[test]
+fn a_daemon_that_hangs_is_fenced_before_its_peer_claims() {
+    let mut world = elected(&bare(&[150, 100]), 1);
+    inflict(&mut world, Fault::Hang(LB1));
+    run(&mut world, 3 * INTERVAL);
+    let left = said(&world, Duration::ZERO, "lb1  has no longer")[0].0;
+    let released = said(&world, Duration::ZERO, "lb1  advertises vrid 51 with priority 0")[0].0;
+    let claimed = said(&world, Duration::ZERO, "lb2  web: became Active")[0].0;
+    assert!(left <= released && released < claimed, "{}", world.trace());
+    run(&mut world, 8 * INTERVAL);
+    assert_eq!(actives(&world), [LB1], "{}", world.trace());
+    assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+}
+
+#[test]
+fn what_a_dead_guard_and_its_dead_daemon_left_is_gone_with_its_lease() {
+    let setting = bare(&[150, 100]);
+    let mut world = elected(&setting, 1);
+    let died = Duration::from_secs(12);
+    inflict(&mut world, Fault::Crash(LB1));
+    run(&mut world, setting.site.lease());
+    let ended = said(&world, died, "kernel: the lease of 10.77.0.50/24")[0].0;
+    assert!(ended.saturating_sub(died) >= setting.site.lease() * 2 / 3, "{}", world.trace());
+    assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+}

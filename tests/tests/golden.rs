@@ -32,7 +32,7 @@ fn crash_and_take_over() {
 #[test]
 fn a_daemon_that_dies_and_is_succeeded_at_once_is_no_transition() {
     let story = "a_daemon_that_dies_and_is_succeeded_at_once_is_no_transition";
-    tell(story, &setting(&[150, 100]), &[(Fault::Restart(LB1), 3_000), (Fault::Restart(LB2), 3_000)]);
+    tell(story, &setting(&[150, 100]), &[(Fault::Death(LB1), 3_000), (Fault::Death(LB2), 3_000)]);
 }
 
 #[test]

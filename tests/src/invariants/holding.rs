@@ -15,7 +15,9 @@ use super::{Broken, ensure};
 use crate::health_book::HealthBook;
 use crate::kernel::Kernel;
 use crate::scene::{Scene, Standing};
-use crate::site::{NodeIndex, RouterIndex, ServerIndex, SiteFollow, is_kept, is_there, node_name};
+use crate::site::{
+    NodeIndex, RouterIndex, ServerIndex, SiteFollow, is_kept, is_there, node_name, router_name,
+};
 
 /// How long the addresses of an Active that has to yield may stay.
 const LINGERING: Duration = Duration::from_millis(50);
@@ -257,6 +259,70 @@ pub fn kernels_come_to_rest(node: NodeIndex, kernel: &Kernel) -> Result<(), Brok
         "{} is still at work on {:?}",
         node_name(node),
         kernel.held()
+    );
+    Ok(())
+}
+
+/// A daemon whose last will is said because it hangs holds no address any more, so that never two own one; and a guard
+/// that has fenced a daemon has left none.
+///
+/// # Errors
+/// [`Broken`] with what it holds.
+pub fn the_fenced_hold_nothing(node: NodeIndex, held: &HostState) -> Result<(), Broken> {
+    let addresses = &held.addresses;
+    ensure!(the_fenced_hold_nothing, addresses.is_empty(), "{} holds {addresses:?}", node_name(node));
+    Ok(())
+}
+
+/// The addresses of an Active that hangs in a settled world are gone when another node claims because it hears nothing.
+///
+/// # Errors
+/// [`Broken`] with what it holds.
+pub fn the_hanging_are_fenced_in_time(
+    node: NodeIndex,
+    addresses: &[InterfaceAddress],
+    held: &HostState,
+) -> Result<(), Broken> {
+    let kept = addresses.iter().find(|address| held.addresses.contains(address));
+    ensure!(the_hanging_are_fenced_in_time, kept.is_none(), "{} hangs and holds {kept:?}", node_name(node));
+    Ok(())
+}
+
+/// What a dead daemon left serves until the node is Active that heeds its last will.
+///
+/// # Errors
+/// [`Broken`], always: it is called when the addresses were removed before.
+pub fn the_dead_serve_until_they_are_succeeded(node: NodeIndex, router: RouterIndex) -> Result<(), Broken> {
+    let found = format!("{} left the addresses of {} to nobody", node_name(node), router_name(router));
+    Err(Broken { invariant: "the_dead_serve_until_they_are_succeeded", found })
+}
+
+/// A daemon that goes on with a role leaves the addresses as they are.
+///
+/// # Errors
+/// [`Broken`] with what it removes.
+pub fn an_adoption_removes_nothing(node: NodeIndex, planned: &[Change], scene: &Scene) -> Result<(), Broken> {
+    let roles =
+        scene.site.router_indices().filter(|router| scene.standing(node, *router) == Standing::Active);
+    let kept: Vec<_> = roles.flat_map(|router| scene.site.taken_addresses(node, router)).collect();
+    let takes_away =
+        |change: &&Change| matches!(change, Change::Address(Step::Leave, address) if kept.contains(address));
+    let removed = planned.iter().find(takes_away);
+    ensure!(an_adoption_removes_nothing, removed.is_none(), "{} is to {removed:?}", node_name(node));
+    Ok(())
+}
+
+/// A machine without a guard holds no address for longer than its lease.
+///
+/// # Errors
+/// [`Broken`] with what it holds.
+pub fn nobody_holds_what_is_not_renewed(node: NodeIndex, held: &HostState) -> Result<(), Broken> {
+    let addresses = &held.addresses;
+    ensure!(
+        nobody_holds_what_is_not_renewed,
+        addresses.is_empty(),
+        "{} holds {addresses:?}",
+        node_name(node)
     );
     Ok(())
 }

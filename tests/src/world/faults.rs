@@ -15,10 +15,10 @@ use crate::fault::{Fault, Reload};
 use crate::health_book::HealthBook;
 use crate::invariants::{self, Broken};
 use crate::kernel::{Temper, Theft};
-use crate::machine::{Attention, Daemon};
+use crate::machine::{Attention, Daemon, Task};
 use crate::network::{Quality, Road};
 use crate::referee::End;
-use crate::scene::{Absence, Presence, Standing};
+use crate::scene::{Absence, Presence};
 use crate::site::{Carrier, NodeIndex, SegmentIndex, ServerIndex, interface_name, router_name};
 
 impl World {
@@ -32,7 +32,15 @@ impl World {
                 self.crash(node);
                 Ok(())
             }
-            Fault::Restart(node) => self.restart(node),
+            Fault::Death(node) => self.die(node),
+            Fault::Hang(node) => {
+                self.hang(node);
+                Ok(())
+            }
+            Fault::Startup(node, time) => {
+                self.machines[node.0].startup = time;
+                Ok(())
+            }
             Fault::Pause(node) => {
                 self.pause(node);
                 Ok(())
@@ -105,7 +113,8 @@ impl World {
     fn lose_words_by(&mut self, fault: Fault) {
         match fault {
             Fault::Crash(_)
-            | Fault::Restart(_)
+            | Fault::Death(_)
+            | Fault::Hang(_)
             | Fault::Pause(_)
             | Fault::Carrier(..)
             | Fault::Road(.., Road::Closed)
@@ -114,6 +123,7 @@ impl World {
             Fault::Start(_)
             | Fault::Stop(_)
             | Fault::Resume(_)
+            | Fault::Startup(..)
             | Fault::Road(.., Road::Open)
             | Fault::Island(..)
             | Fault::Quality(_)
@@ -151,16 +161,18 @@ impl World {
                 backlog.push(Event::Fault(fault));
                 Ok(())
             }
-            Daemon::Absent | Daemon::Leaving => Ok(()),
+            Daemon::Absent | Daemon::Beginning | Daemon::Leaving => Ok(()),
         }
     }
 
     fn start(&mut self, node: NodeIndex) -> Result<(), Broken> {
         let machine = &mut self.machines[node.0];
-        if !matches!(machine.daemon, Daemon::Absent) {
+        if !matches!((&machine.daemon, &machine.guard.task), (Daemon::Absent, Task::Idle)) {
             return Ok(());
         }
         machine.life += 1;
+        machine.guard.forget();
+        machine.leases_end = None;
         machine.book = HealthBook::default();
         machine.kernel.lose_reconciler();
         machine.daemon =
@@ -187,7 +199,13 @@ impl World {
     }
 
     fn stop(&mut self, node: NodeIndex) -> Result<(), Broken> {
-        if !matches!(self.machines[node.0].daemon, Daemon::Running(_)) {
+        let machine = &mut self.machines[node.0];
+        if matches!(machine.guard.task, Task::Waiting { .. }) {
+            machine.guard.rest();
+            machine.kernel.clean();
+            return self.end(node);
+        }
+        if !matches!(machine.daemon, Daemon::Running(_)) {
             return Ok(());
         }
         self.referee.expect_take_over_after(node, End::Planned, &self.network, self.now);
@@ -197,46 +215,24 @@ impl World {
 
     fn crash(&mut self, node: NodeIndex) {
         let machine = &mut self.machines[node.0];
-        if matches!(machine.daemon, Daemon::Absent) {
+        if matches!((&machine.daemon, &machine.guard.task), (Daemon::Absent, Task::Idle)) {
             return;
         }
-        machine.daemon = Daemon::Absent;
-        machine.deadline = None;
-        machine.life += 1;
         machine.kernel.lose_reconciler();
-        self.referee.expect_take_over_after(node, End::Silent, &self.network, self.now);
-        for router in self.referee.scene.site.router_indices() {
-            self.referee.scene.set_standing(node, router, Standing::Out, self.now);
+        let was_running = matches!(machine.daemon, Daemon::Running(_));
+        machine.guard.forget();
+        self.let_leases_end(node);
+        if was_running {
+            self.referee.expect_take_over_after(node, End::Silent, &self.network, self.now);
+        } else {
+            self.referee.disturb_node(node, self.now);
         }
-        self.referee.scene.set_presence(node, Presence::Absent);
-    }
-
-    /// A daemon that hands over ends, and is not started again.
-    fn restart(&mut self, node: NodeIndex) -> Result<(), Broken> {
-        let hands_over = self.referee.scene.leaving().any(|(leaving, _)| leaving == node);
-        let machine = &mut self.machines[node.0];
-        let Daemon::Running(brain) = &machine.daemon else { return Ok(()) };
-        if hands_over {
-            return Ok(());
-        }
-        let legacy = brain.legacy();
-        let mut next = Node::new(Arc::clone(&machine.config), machine.local(self.now));
-        next.inherit(&legacy);
-        machine.daemon = Daemon::Running(Box::new(next));
-        machine.life += 1;
-        machine.book.count_anew();
-        machine.kernel.lose_reconciler();
-        self.referee.disturb_node(node, self.now);
-        for router in self.referee.scene.site.router_indices() {
-            if self.referee.scene.standing(node, router) != Standing::Active {
-                self.referee.scene.set_standing(node, router, Standing::Out, self.now);
-            }
-        }
-        self.take_part(node)
+        self.lose_daemon(node);
+        self.lose_roles(node);
     }
 
     /// Lets a new daemon look around and begin.
-    fn take_part(&mut self, node: NodeIndex) -> Result<(), Broken> {
+    pub(super) fn take_part(&mut self, node: NodeIndex) -> Result<(), Broken> {
         self.begin_looking(node);
         for segment in self.referee.scene.site.segments() {
             self.tell_link(node, segment)?;
@@ -250,24 +246,38 @@ impl World {
     }
 
     fn pause(&mut self, node: NodeIndex) {
+        if let Daemon::Running(_) = self.machines[node.0].daemon {
+            self.stand_still(node);
+            self.referee.disturb_node(node, self.now);
+        }
+    }
+
+    pub(super) fn stand_still(&mut self, node: NodeIndex) {
         let machine = &mut self.machines[node.0];
         match std::mem::replace(&mut machine.daemon, Daemon::Absent) {
             Daemon::Running(brain) => {
                 machine.daemon = Daemon::Paused(brain, Vec::new());
                 machine.deadline = None;
                 self.referee.scene.set_presence(node, Presence::Paused);
-                self.referee.disturb_node(node, self.now);
+                self.let_leases_end(node);
             }
-            other @ (Daemon::Absent | Daemon::Leaving | Daemon::Paused(..)) => machine.daemon = other,
+            other @ (Daemon::Absent | Daemon::Beginning | Daemon::Leaving | Daemon::Paused(..)) => {
+                machine.daemon = other;
+            }
         }
     }
 
     /// The contract of a node: first the packets that wait in its sockets, then what else has happened, then the deadline.
     fn resume(&mut self, node: NodeIndex) -> Result<(), Broken> {
+        if let Some(reason) = self.fences_on_waking(node) {
+            return self.fence_living(node, reason);
+        }
         let machine = &mut self.machines[node.0];
         match std::mem::replace(&mut machine.daemon, Daemon::Absent) {
             Daemon::Paused(brain, mut backlog) => {
                 machine.daemon = Daemon::Running(brain);
+                machine.guard.rest();
+                machine.leases_end = None;
                 self.referee.scene.set_presence(node, Presence::Running);
                 self.referee.disturb_node(node, self.now);
                 self.look_at_the_wall_clock(node)?;
@@ -278,7 +288,9 @@ impl World {
                 }
                 self.machines[node.0].note_deadline();
             }
-            other @ (Daemon::Absent | Daemon::Leaving | Daemon::Running(_)) => machine.daemon = other,
+            other @ (Daemon::Absent | Daemon::Beginning | Daemon::Leaving | Daemon::Running(_)) => {
+                machine.daemon = other;
+            }
         }
         Ok(())
     }

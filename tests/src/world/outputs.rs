@@ -74,11 +74,11 @@ impl World {
         }
         match &self.machines[node.0].daemon {
             Daemon::Running(brain) => invariants::reports_tell_every_change(node, &brain.status().0, scene),
-            Daemon::Absent | Daemon::Paused(..) | Daemon::Leaving => Ok(()),
+            Daemon::Absent | Daemon::Beginning | Daemon::Paused(..) | Daemon::Leaving => Ok(()),
         }
     }
 
-    fn send(&mut self, from: NodeIndex, transmission: &Transmission, detail: Detail) {
+    pub(super) fn send(&mut self, from: NodeIndex, transmission: &Transmission, detail: Detail) {
         let Transmission { interface, source, destination, mac: _, payload } = transmission;
         let segment = self.referee.scene.site.segment_of(interface);
         self.trace.note(detail, from, self.now, || {
