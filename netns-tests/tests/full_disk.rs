@@ -3,10 +3,11 @@
 use std::process::Command;
 use std::time::Instant;
 
+use lab::Signal;
 use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
 
 #[test]
-fn a_node_whose_disk_is_full_takes_over_and_hands_over() {
+fn a_node_whose_disk_is_full_takes_over_goes_on_after_a_death_and_hands_over() {
     let mut pair = Pair::idle(&pair(&[WEB]));
     pair.start("lb1");
     pair.wait_for_holder(VIRTUAL, "lb1");
@@ -33,6 +34,8 @@ fn a_node_whose_disk_is_full_takes_over_and_hands_over() {
     pair.wait_for_holder(VIRTUAL, "lb2");
     client.wait_for_answer(Instant::now(), LIMIT).unwrap();
     let begin = Instant::now();
+    pair.daemon("lb2").signal_engine(Signal::KILL);
+    pair.daemon("lb2").wait_for("role_adopted", &[("virtual_router", "web")], LIMIT);
     pair.launch("lb1").wait_for("became_backup", &[], LIMIT);
     pair.daemon("lb2").stop(LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb1");

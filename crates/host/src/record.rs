@@ -71,10 +71,15 @@ enum AddressTags {
 }
 
 impl Record {
-    /// Reads what an earlier process has left behind, and makes sure that the file can be written.
+    /// Reads what an earlier process has left behind, and makes sure that the file can be written; where there is one a full
+    /// disk is no reason to give up what is in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RecordError> {
         let record = Self::read(path)?;
-        record.write()?;
+        match record.write() {
+            Err(RecordError::File { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull && path.exists() => {}
+            written => written?,
+        }
         Ok(record)
     }
 
