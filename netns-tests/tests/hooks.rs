@@ -17,11 +17,12 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream};
 
-/// A pair whose nodes run a script of this text; `$HERE` in it is a folder for what the script writes.
+/// A pair whose nodes run a script of this text, which is `$HERE/hook`; `$HERE` is a folder for what the script writes.
 fn with_script(keys: &str, text: &str) -> Pair {
     let pair = Pair::idle("");
-    let script =
-        pair.folder().write("hook", &text.replace("$HERE", &pair.folder().path().display().to_string()));
+    let here = pair.folder().path().display().to_string();
+    let (keys, text) = (keys.replace("$HERE", &here), text.replace("$HERE", &here));
+    let script = pair.folder().write("hook", &text);
     for path in [&script, pair.folder().path()] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).expect("the folder is this test's own");
     }
@@ -78,6 +79,31 @@ fn while_one_runs_only_the_newest_waits_and_nobody_waits_for_either() {
     pair.folder().write("go", "");
     told(&mut pair, "lb1", "hook_succeeded", "fault");
     assert_eq!(text(&pair, "said-lb1"), "BACKUP\nFAULT\n");
+}
+
+#[test]
+fn of_two_hooks_that_follow_one_virtual_router_neither_waits_for_the_other() {
+    // Each ends only after both have begun, so neither ends where one of them waits.
+    let script = "#!/bin/sh\necho $3 >> $HERE/said-$BATON_HOOK\n\
+                  for hook in test other; do until grep -qs $3 $HERE/said-$hook; do sleep 0.02; done; done\n\
+                  [ $BATON_HOOK = other ]\n";
+    let other = "retry_after = \"100ms\"\n[hook.other]\nvirtual_routers = [\"web\"]\nuser = \"root\"\n\
+                 command = [\"$HERE/hook\"]\n";
+    let mut pair = with_script(other, script);
+    pair.start("lb1");
+    for state in ["backup", "active", "fault"] {
+        if state == "fault" {
+            pair.machine("lb1").run(&["ip", "link", "set", "eth0", "down"]).unwrap();
+        }
+        told(&mut pair, "lb1", "hook_failed", state);
+        pair.daemon("lb1").wait_for("hook_succeeded", &[("hook", "other"), ("state", state)], LIMIT);
+    }
+    let third = [("hook", "test"), ("state", "fault"), ("attempt", "3")];
+    pair.daemon("lb1").wait_for("hook_failed", &third, LIMIT);
+    assert_eq!(text(&pair, "said-other"), "BACKUP\nMASTER\nFAULT\n");
+    let mut said: Vec<_> = text(&pair, "said-test").lines().map(str::to_owned).collect();
+    said.dedup();
+    assert_eq!(said, ["BACKUP", "MASTER", "FAULT"]);
 }
 
 #[test]
@@ -160,6 +186,30 @@ fn nothing_holds_a_hand_over_up_beyond_its_bound() {
     assert_eq!(failed.field("retry_after"), "");
     pair.daemon("lb1").wait_for("handed_over", &[("virtual_router", "web")], LIMIT);
     pair.wait_for_holder(VIRTUAL, "lb2");
+}
+
+#[test]
+fn a_pass_that_is_called_off_while_hooks_prepare_it_has_those_of_the_active_run_again() {
+    let script = "#!/bin/sh\necho $BATON_STATE >> $HERE/said\n\
+                  until [ $BATON_STATE = active ] || [ -e $HERE/go ]; do sleep 0.02; done\n";
+    let active = "on = [\"before_release\"]\n[hook.serve]\nvirtual_routers = [\"web\"]\non = [\"active\"]\n\
+                  user = \"root\"\ncommand = [\"$HERE/hook\"]\n";
+    let mut pair = with_script(active, script);
+    pair.start("lb1");
+    pair.daemon("lb1").wait_for("hook_succeeded", &[("hook", "serve")], LIMIT);
+    let mut pass = pair.place("lb1").command(&["pass", "web"]);
+    let _passing = pair.machine("lb1").spawn("pass", &mut pass).unwrap();
+    wait_for_text(&pair, "said", |text| text == "active\nbefore_release\n");
+    let answer = pair.daemon("lb1").ask(&["release", "web"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    pair.daemon("lb1").wait_for("hand_over_called_off", &[("virtual_router", "web")], LIMIT);
+    wait_for_text(&pair, "said", |text| text == "active\nbefore_release\nactive\n");
+
+    // That what prepares it is done changes nothing any more.
+    pair.folder().write("go", "");
+    told(&mut pair, "lb1", "hook_succeeded", "before_release");
+    assert_eq!(pair.daemon("lb1").router("web").state, "active");
+    assert_eq!(pair.daemon("lb1").transitions(), ["became_backup", "became_active"]);
 }
 
 #[test]
