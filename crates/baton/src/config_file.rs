@@ -48,6 +48,7 @@ mod suggestion;
 mod syntax;
 mod track_rules;
 mod track_section;
+mod virtual_address;
 
 /// The largest configuration file, in bytes; ten times what the largest table that is allowed needs.
 pub(crate) const FILE_LIMIT: u64 = 16 * 1024 * 1024;

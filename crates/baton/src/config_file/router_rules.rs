@@ -13,8 +13,9 @@ use vrrp::{Authentication, Family, Preemption, Priority, Restraint};
 use super::document::Document;
 use super::node_section::NodeSection;
 use super::problem::{At, Problem, Problems, Span};
-use super::router_section::{AddressEntry, HardwareAddress, RouterSection, TransportKind};
+use super::router_section::{HardwareAddress, RouterSection, TransportKind};
 use super::routing_section::{routes_within, rules_within};
+use super::virtual_address::VirtualAddress;
 use super::{section, track_rules};
 
 /// The length of the prefix of every link-local subnet.
@@ -224,9 +225,9 @@ fn on_device(held: Vec<At<InterfaceAddress>>, device: Option<&VirtualDevice>) ->
     held.into_iter().map(moved).collect()
 }
 
-fn on_interfaces(entries: &[At<AddressEntry>], default: &InterfaceName) -> Vec<At<InterfaceAddress>> {
-    let on_interface = |entry: &At<AddressEntry>| {
-        let AddressEntry { address, prefix_length, interface, label, scope } = &entry.value;
+fn on_interfaces(entries: &[At<VirtualAddress>], default: &InterfaceName) -> Vec<At<InterfaceAddress>> {
+    let on_interface = |entry: &At<VirtualAddress>| {
+        let VirtualAddress { address, prefix_length, interface, label, scope } = &entry.value;
         let interface = interface.as_ref().unwrap_or(default).clone();
         // That is what the kernel calls it anyway.
         let label = label.clone().filter(|label| label.as_str() != interface.as_str());

@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use node::config::{AcceptMode, Announcements, Scope};
-use node::name::{AddressLabel, GroupName, InterfaceName, NameError, NodeName, RouterName, TrackName};
-use toml::de::DeValue;
+use node::config::{AcceptMode, Announcements};
+use node::name::{GroupName, InterfaceName, NameError, NodeName, RouterName, TrackName};
 use vrrp::{Centiseconds, ChecksumStyle, Preemption, Priority, Version, Vrid};
 
 use super::authentication_section::AuthenticationSection;
 use super::field::Field;
 use super::node_section::priority;
-use super::problem::{At, Problem};
+use super::problem::At;
 use super::routing_section::{RouteEntry, RuleEntry, route, rule};
 use super::section::Section;
+use super::virtual_address::{VirtualAddress, virtual_address};
 
 /// Every key of a virtual router.
 pub(super) const KEYS: &[&str] = &[
@@ -59,9 +59,6 @@ pub(super) const NODE_KEYS: &[&str] = &[
     "virtual_rules",
 ];
 
-/// Every key of a virtual address that is written as a table.
-pub(super) const ADDRESS_KEYS: &[&str] = &["address", "interface", "label", "scope"];
-
 /// How a virtual router's addresses are announced unless the file says otherwise.
 const ANNOUNCEMENTS: Announcements =
     Announcements { burst: 5, repeat_after: Duration::from_secs(5), refresh: Duration::ZERO };
@@ -97,21 +94,6 @@ pub(super) enum HardwareAddress {
     Virtual,
 }
 
-/// An address, on the virtual router's interface unless it names another.
-#[derive(Clone, Debug)]
-pub(super) struct AddressEntry {
-    /// The address.
-    pub(super) address: IpAddr,
-    /// The length of its prefix.
-    pub(super) prefix_length: u8,
-    /// Its own interface.
-    pub(super) interface: Option<InterfaceName>,
-    /// Its own label.
-    pub(super) label: Option<AddressLabel>,
-    /// How far it is valid.
-    pub(super) scope: Scope,
-}
-
 /// What differs on one node.
 #[derive(Debug)]
 pub(super) struct NodeOverride {
@@ -132,7 +114,7 @@ pub(super) struct NodeOverride {
     /// Its address that multicast advertisements come from.
     pub(super) source: Option<At<IpAddr>>,
     /// The addresses that move along on it, instead of those of the other nodes.
-    pub(super) unadvertised: Option<Vec<At<AddressEntry>>>,
+    pub(super) unadvertised: Option<Vec<At<VirtualAddress>>>,
     /// The routes that move along on it, instead of those of the other nodes.
     pub(super) routes: Option<Vec<At<RouteEntry>>>,
     /// The rules that move along on it, instead of those of the other nodes.
@@ -171,9 +153,9 @@ pub(super) struct RouterSection {
     /// How its checksum is computed.
     pub(super) checksum: At<ChecksumStyle>,
     /// What it advertises; not empty.
-    pub(super) addresses: Vec<At<AddressEntry>>,
+    pub(super) addresses: Vec<At<VirtualAddress>>,
     /// What moves along.
-    pub(super) unadvertised: Vec<At<AddressEntry>>,
+    pub(super) unadvertised: Vec<At<VirtualAddress>>,
     /// Whether packets to addresses that are not a node's own are accepted.
     pub(super) accept: At<AcceptMode>,
     /// Whether its addresses have its own hardware address.
@@ -232,7 +214,7 @@ impl RouterSection {
                 Some(
                     addresses
                         .into_iter()
-                        .filter_map(|field| Some(field.at(address(field)?)))
+                        .filter_map(|field| Some(field.at(virtual_address(field)?)))
                         .collect::<Vec<_>>(),
                 )
             });
@@ -246,7 +228,7 @@ impl RouterSection {
         };
         let overrides = section.named("node", |node, field| NodeOverride::read(section.title(), node, field));
         let priority = section.optional("priority", |field| priority(&field));
-        let unadvertised = section.list("unadvertised_addresses", address);
+        let unadvertised = section.list("unadvertised_addresses", virtual_address);
         let hardware = section.optional("virtual_mac", |field| {
             Some(if field.boolean()? { HardwareAddress::Virtual } else { HardwareAddress::Interface })
         });
@@ -303,7 +285,7 @@ impl NodeOverride {
             source: section.optional("source", |field| field.address()),
             unadvertised: section
                 .field("unadvertised_addresses")
-                .map(|_| section.list("unadvertised_addresses", address)),
+                .map(|_| section.list("unadvertised_addresses", virtual_address)),
             routes: section.field("virtual_routes").map(|_| section.list("virtual_routes", route)),
             rules: section.field("virtual_rules").map(|_| section.list("virtual_rules", rule)),
         })
@@ -375,72 +357,4 @@ fn announcements(router: &str, field: Field<'_>) -> Option<Announcements> {
         repeat_after: section.or(repeat_after, ANNOUNCEMENTS.repeat_after).value,
         refresh: section.or(refresh, ANNOUNCEMENTS.refresh).value,
     })
-}
-
-/// Reads `"10.77.0.50/24"` or `{ address = "10.77.0.50/24", interface = "eth1" }`.
-fn address(field: Field<'_>) -> Option<AddressEntry> {
-    if !matches!(field.value(), DeValue::Table(_)) {
-        let (address, prefix_length) = address_with_prefix(field)?;
-        let scope = Scope::Global;
-        return Some(AddressEntry { address, prefix_length, interface: None, label: None, scope });
-    }
-    let section = Section::open("an address", field.span(), field, ADDRESS_KEYS)?;
-    let interface = section.optional("interface", interface).map(|interface| interface.value);
-    let number = section.required("address", "address = \"10.77.0.50/24\"", address_with_prefix);
-    let label = section.optional("label", |field| field.name(AddressLabel::new));
-    let scope = section.optional("scope", scope);
-    let (address, prefix_length) = number?.value;
-    if address.is_ipv6() {
-        let spans = [label.as_ref().map(|label| label.span), scope.map(|scope| scope.span)];
-        for (key, span) in ["label", "scope"].into_iter().zip(spans) {
-            let Some(span) = span else { continue };
-            section.report(
-                Problem::at(span, format!("An IPv6 address has no `{key}` of its own"))
-                    .label("for IPv4 alone")
-                    .help("leave it out"),
-            );
-        }
-    }
-    Some(AddressEntry {
-        address,
-        prefix_length,
-        interface,
-        label: label.map(|label| label.value),
-        scope: section.or(scope, Scope::Global).value,
-    })
-}
-
-pub(super) fn scope(field: Field<'_>) -> Option<Scope> {
-    field.word(&[Scope::Global, Scope::Site, Scope::Link, Scope::Host].map(|scope| (scope.name(), scope)))
-}
-
-fn address_with_prefix(field: Field<'_>) -> Option<(IpAddr, u8)> {
-    let text = field.text()?;
-    let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
-    let Ok(address) = host.parse::<IpAddr>() else {
-        let problem = Problem::at(field.span(), format!("{text:?} is no address for `{}`", field.key()));
-        field.report(
-            problem.label("not an IP address").help("write it like \"10.77.0.50/24\" or \"fd77::50/64\""),
-        );
-        return None;
-    };
-    let address = field.unicast(address)?;
-    let longest = match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    };
-    let prefix_length = match prefix.map(str::parse::<u8>) {
-        None => longest,
-        Some(Ok(length)) if (1..=longest).contains(&length) => length,
-        Some(Ok(_) | Err(_)) => {
-            field.report(
-                field
-                    .problem(format!("{text:?} has no prefix length that fits"))
-                    .label(format!("the prefix of this address has 1 to {longest} bits"))
-                    .help(format!("write the length of the subnet's prefix, or leave it out for /{longest}")),
-            );
-            return None;
-        }
-    };
-    Some((address, prefix_length))
 }

@@ -131,7 +131,7 @@ pub(super) fn route(field: Field<'_>) -> Option<RouteEntry> {
     });
     let metric = section.optional("metric", |field| field.integer(0..=u32::MAX));
     let table = section.optional("table", |field| table(&field));
-    let scope = section.optional("scope", super::router_section::scope);
+    let scope = section.optional("scope", super::virtual_address::scope);
     let destination = destination?;
     let families = [
         match destination.value {

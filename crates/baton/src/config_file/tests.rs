@@ -103,7 +103,7 @@ fn every_key_stands_in_the_reference() {
         ("[virtual_router.web.announcements]", router_section::ANNOUNCEMENT_KEYS),
         ("[virtual_router.web.authentication]", authentication_section::KEYS),
         ("[virtual_router.web.node.lb2]", router_section::NODE_KEYS),
-        ("[virtual_router.web]", router_section::ADDRESS_KEYS),
+        ("[virtual_router.web]", virtual_address::KEYS),
         ("[virtual_router.web]", routing_section::ROUTE_KEYS),
         ("[virtual_router.web]", routing_section::RULE_KEYS),
         ("[virtual_server.web]", server_section::KEYS),
@@ -268,6 +268,17 @@ fn an_ipv6_virtual_router_advertises_a_link_local_address_first() {
         addresses(r#"["fd77::50", "fd77::51", "fe80::1/64", "fd77::52"]"#),
         "[fe80::1/64 on eth0, fd77::50/128 on eth0, fd77::51/128 on eth0, fd77::52/128 on eth0]"
     );
+}
+
+#[test]
+fn an_address_that_is_no_machines_in_its_subnet_stands_alone_or_in_a_subnet_of_two() {
+    let text = router(
+        r#"virtual_addresses = [
+            "10.77.0.0/32", "10.77.0.255", "10.78.0.0/31", "10.78.0.1/31", "10.79.0.0/15", "10.79.0.255/16"
+        ]"#,
+    );
+    let router = &lb1(&text).virtual_routers["web"];
+    assert_eq!(router.addresses.len(), 6);
 }
 
 #[test]

@@ -10,8 +10,8 @@ fn large() -> String {
     for service in 0..100 {
         write!(
             text,
-            "[virtual_router.r{service}]\ninterface = \"eth0\"\nvirtual_router_id = {id}\nvirtual_addresses = [\"10.77.0.{service}/24\"]\n\
-             [virtual_server.s{service}]\naddress = \"10.77.0.{service}:80\"\nreal_servers = [\n",
+            "[virtual_router.r{service}]\ninterface = \"eth0\"\nvirtual_router_id = {id}\nvirtual_addresses = [\"10.77.0.{id}/24\"]\n\
+             [virtual_server.s{service}]\naddress = \"10.77.0.{id}:80\"\nreal_servers = [\n",
             id = service + 1
         )
         .unwrap();
