@@ -23,4 +23,4 @@ pub use daemon::{Answer, Daemon, Place};
 pub use event::Event;
 pub use folder::Folder;
 pub use pair::{INSIDE, LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
-pub use status::{EngineStatus, NodeStatus, RealServerStatus, RouterStatus, ServerStatus};
+pub use status::{ActiveStatus, EngineStatus, NodeStatus, RealServerStatus, RouterStatus, ServerStatus};

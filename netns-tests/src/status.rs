@@ -1,6 +1,7 @@
 //! What `baton status --json` says: the names that stay.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
@@ -101,6 +102,26 @@ pub struct RouterStatus {
     pub accept: bool,
     /// How often packets to an address were dropped again that somebody else had let through.
     pub drops_restored: u64,
+    /// Whom a Backup has heard last.
+    pub active: Option<ActiveStatus>,
+    /// The delay that runs.
+    pub delay: Option<DelayStatus>,
+}
+
+/// The Active of a virtual router that is a Backup on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ActiveStatus {
+    /// Its address.
+    pub peer: IpAddr,
+    /// Its priority.
+    pub priority: u8,
+}
+
+/// A delay that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct DelayStatus {
+    /// `start_delay` or `preempt_delay`.
+    pub kind: String,
 }
 
 /// One sync group.
@@ -119,8 +140,17 @@ pub struct TrackStatus {
     pub state: String,
     /// What was seen.
     pub reason: String,
+    /// What it will be, unless that is withdrawn before.
+    pub coming: Option<ComingStatus>,
     /// What was wrong when it was last looked at.
     pub problem: Option<TrackProblem>,
+}
+
+/// What a track will be, unless that is withdrawn before.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ComingStatus {
+    /// `up` or `down`.
+    pub state: String,
 }
 
 /// What is wrong with a track's thing, or with looking at it.

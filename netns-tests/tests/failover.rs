@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lab::Topology;
 use netns_tests::frames::{self, Checksum};
-use netns_tests::{LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
+use netns_tests::{ActiveStatus, LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
 
 /// 3 × interval + skew of `lb2`: 100 ms and priority 100.
 /// [RFC 9568, section 6.1](https://www.rfc-editor.org/rfc/rfc9568#section-6.1)
@@ -130,7 +130,9 @@ fn without_preemption_a_better_node_that_comes_back_waits_until_it_is_needed() {
 
     pair.start("lb1");
     pair.wait_to_hear("lb1", 8);
-    assert_eq!(pair.daemon("lb1").router("web").state, "backup");
+    let web = pair.daemon("lb1").router("web");
+    assert_eq!((&*web.state, web.delay.unwrap().kind.as_str()), ("backup", "preempt_delay"));
+    assert_eq!(web.active, Some(ActiveStatus { peer: [10, 77, 0, 12].into(), priority: 100 }));
     assert_eq!(pair.daemon("lb2").transitions(), [""; 0]);
     assert_eq!(pair.holders(VIRTUAL), ["lb2"]);
 
@@ -236,8 +238,9 @@ fn a_start_delay_keeps_a_node_out_of_the_election_for_a_time() {
     let mut pair = Pair::idle(&pair(&[WEB, "start_delay = \"2s\"\n"]));
     let started = std::time::Instant::now();
     pair.start("lb1");
-    let reason = pair.daemon("lb1").router("web").reason;
-    assert_eq!(reason, "it waits for the end of its start delay");
+    let web = pair.daemon("lb1").router("web");
+    assert_eq!(web.reason, "it waits for the end of its start delay");
+    assert_eq!(web.delay.unwrap().kind, "start_delay");
     pair.wait_for_holder(VIRTUAL, "lb1");
     assert!(started.elapsed() >= std::time::Duration::from_secs(2), "{:?}", started.elapsed());
 }

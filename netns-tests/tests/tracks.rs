@@ -406,6 +406,11 @@ fn a_tracked_interface_that_flaps_moves_nothing_and_one_that_stays_away_or_back_
 
     let cut = Instant::now();
     pair.lab().port("lb1", "eth1").carrier_off().unwrap();
+    wait_until("status to say what is coming", LIMIT, || {
+        let coming = pair.daemon("lb1").status().tracks["check"].coming.clone();
+        Ok(coming.is_some_and(|coming| coming.state == "down"))
+    })
+    .unwrap();
     pair.daemon("lb1").wait_for("track_down", &[("track", "check")], LIMIT);
     assert!(cut.elapsed() >= delay, "{:?}", cut.elapsed());
     pair.wait_for_holder(VIRTUAL, "lb2");

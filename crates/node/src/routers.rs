@@ -297,7 +297,7 @@ impl Routers {
     /// Returns what an operator sees of the virtual routers.
     pub fn status(&self) -> RoutersStatus {
         let virtual_routers =
-            self.members.iter().map(|(name, member)| (name.clone(), member.status())).collect();
+            self.members.iter().map(|(name, member)| (name.clone(), member.status(self.looked_at))).collect();
         let tracks = self.tracks.iter().map(|(name, track)| (name.clone(), track.status())).collect();
         let sync_groups = self.group_status(self.looked_at);
         RoutersStatus {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use monotonic::Instant;
 use virtual_server::service::{ServiceKey, Weight};
-use vrrp::{Priority, Vrid};
+use vrrp::{HeardActive, Priority, Vrid};
 
 use crate::config::{AcceptMode, InterfaceAddress, Occasion};
 use crate::hooks::Subject;
@@ -64,10 +64,42 @@ pub struct RouterStatus {
     pub away: Option<Away>,
     /// The last time that it handed over since the daemon started.
     pub hand_over: Option<HandOver>,
+    /// The Active that it has heard last, while it is a Backup.
+    pub active: Option<HeardActive>,
+    /// What it waits for although it could take part, or claim.
+    pub delay: Option<Delay>,
     /// Another Active, while it is heard.
     pub rival: Option<Rival>,
     /// Where it asks its neighbours, while it waits for proof that it can hear.
     pub asks: Option<Segment>,
+}
+
+/// A delay that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay {
+    /// Which.
+    pub kind: DelayKind,
+    /// When it is over.
+    pub until: Instant,
+}
+
+/// What an operator can have a virtual router wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DelayKind {
+    /// After the daemon's start, before it takes part.
+    Start,
+    /// Where an Active of lower priority is heard, before it preempts.
+    Preempt,
+}
+
+impl DelayKind {
+    /// Returns the stable word for it, which is its key in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start_delay",
+            Self::Preempt => "preempt_delay",
+        }
+    }
 }
 
 /// Another Active of a virtual router, which has to yield to this node.
@@ -143,6 +175,8 @@ pub struct TrackStatus {
     pub kind: String,
     /// What follows from it.
     pub effect: String,
+    /// What it will be, unless that is withdrawn before.
+    pub coming: Option<ComingState>,
     /// What was wrong when it was last looked at, whether that counts already or not.
     pub problem: Option<TrackProblem>,
 }
@@ -156,6 +190,17 @@ pub struct TrackProblem {
     pub reason: String,
     /// Since when it is that.
     pub since: Instant,
+}
+
+/// What a track will be, unless that is withdrawn before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComingState {
+    /// Whether it will be up.
+    pub state: TrackState,
+    /// What was seen.
+    pub reason: String,
+    /// When.
+    pub at: Instant,
 }
 
 /// Whether a track is up.

@@ -19,7 +19,7 @@ pub use self::problem::{Problem, ProblemCause};
 use crate::link::LinkState;
 use crate::name::TrackName;
 use crate::report::Report;
-use crate::status::{TrackProblem, TrackState, TrackStatus};
+use crate::status::{ComingState, TrackProblem, TrackState, TrackStatus};
 
 /// What was seen of a track's thing from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,19 +158,26 @@ impl Track {
     }
 
     pub(crate) fn status(&self) -> TrackStatus {
-        let state = match self.settled.map(|settled| self.sensed(settled)) {
-            None => TrackState::Unknown,
-            Some(Condition::Good) => TrackState::Up,
-            Some(Condition::Bad) => TrackState::Down,
-            Some(Condition::Number(number)) => TrackState::Number(number),
-        };
         TrackStatus {
-            state,
+            state: self.settled.map_or(TrackState::Unknown, |settled| self.state(settled)),
             since: self.since,
             reason: self.reason.clone(),
             kind: self.config.kind.to_string(),
             effect: self.config.effect.to_string(),
+            coming: self.coming.as_ref().map(|Coming { word, at }| ComingState {
+                state: self.state(word.condition),
+                reason: word.reason.clone(),
+                at: *at,
+            }),
             problem: self.problem.clone(),
+        }
+    }
+
+    fn state(&self, condition: Condition) -> TrackState {
+        match self.sensed(condition) {
+            Condition::Good => TrackState::Up,
+            Condition::Bad => TrackState::Down,
+            Condition::Number(number) => TrackState::Number(number),
         }
     }
 

@@ -35,7 +35,7 @@ pub use authentication::{
 pub use cause::{BecomeActiveCause, BecomeBackupCause};
 pub use identity::{Family, MacAddress, OutOfRange, Priority, Version, Vrid};
 pub use router::{
-    AfterLeaving, HandOverStage, Heirs, Parameters, Preemption, Restraint, RouterAction, RouterEvent,
-    SUCCESSION_TIME, State, Statement, VirtualRouter,
+    AfterLeaving, HandOverStage, HeardActive, Heirs, Parameters, Preemption, Restraint, RouterAction,
+    RouterEvent, SUCCESSION_TIME, State, Statement, VirtualRouter,
 };
 pub use timing::Centiseconds;

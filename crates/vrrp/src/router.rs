@@ -70,10 +70,19 @@ pub struct VirtualRouter {
     /// What the Backup last heard from an Active, for the cause of a take-over.
     last_heard: LastHeard,
     /// Whom the Backup heard advertise last: the one whose release frees the role.
-    active: Option<IpAddr>,
+    active: Option<HeardActive>,
     hearing: Hearing,
     /// Since when the Backup has heard nobody but Actives of lower priority that it may preempt.
     lower_since: Option<Instant>,
+}
+
+/// An Active that a Backup has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeardActive {
+    /// Where it advertises from.
+    pub address: IpAddr,
+    /// The priority it advertised last.
+    pub priority: Priority,
 }
 
 /// Whether a Backup that must not preempt may take silence for the absence of an Active.
@@ -125,6 +134,24 @@ impl VirtualRouter {
         }
     }
 
+    /// Returns the Active that a Backup has heard last, if any.
+    pub fn heard_active(&self) -> Option<HeardActive> {
+        match self.state {
+            State::Backup { .. } => self.active,
+            State::Initialize | State::Active { .. } | State::Leaving { .. } => None,
+        }
+    }
+
+    /// Returns until when a Backup lets an Active of lower priority be, if it hears one.
+    pub fn lets_be_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Backup { .. } => {
+                self.lower_since.map(|since| since + self.parameters.restraint.before_preempting)
+            }
+            State::Initialize | State::Active { .. } | State::Leaving { .. } => None,
+        }
+    }
+
     /// Returns how long it may be silent: others may claim its role from then on. Nothing while it has none.
     ///
     /// That is three intervals after its last advertisement; the skew time, which differs from node to node, is left out.
@@ -150,7 +177,7 @@ impl VirtualRouter {
     /// A release says that "the current Active Router has stopped participating"
     /// ([RFC 9568, section 5.2.4](https://www.rfc-editor.org/rfc/rfc9568#section-5.2.4)).
     pub fn is_freed_by(&self, from: IpAddr) -> bool {
-        self.active.is_none_or(|active| active == from)
+        self.active.is_none_or(|active| active.address == from)
     }
 
     /// Returns what it says as the Active.
@@ -359,7 +386,7 @@ impl VirtualRouter {
     /// Does so for the Active that was just heard.
     fn follow(&mut self, heard: &Advertisement, from: IpAddr, now: Instant) {
         self.watch(self.learn(heard), now);
-        self.active = Some(from);
+        self.active = Some(HeardActive { address: from, priority: heard.priority });
     }
 
     /// Starts the timer anew, but for no longer than it would have waited anyway.
@@ -392,7 +419,7 @@ impl VirtualRouter {
                 self.follow(heard, from, now);
             } else {
                 self.last_heard = LastHeard::Lower;
-                self.active = Some(from);
+                self.active = Some(HeardActive { address: from, priority: heard.priority });
             }
             self.lower_since = Some(since);
         }

@@ -18,7 +18,7 @@ use crate::config::{Transport, VirtualRouterConfig};
 use crate::fault::{Fault, Wait};
 use crate::legacy::{RoleLegacy, RouterLegacy};
 use crate::name::{GroupName, InterfaceName, TrackName};
-use crate::status::{Away, HandOver, Rival, RouterCounters, RouterState, RouterStatus};
+use crate::status::{Away, Delay, DelayKind, HandOver, Rival, RouterCounters, RouterState, RouterStatus};
 use crate::track::PrioritySum;
 use crate::wall_clock::WallClock;
 
@@ -286,7 +286,7 @@ impl Member {
         }
     }
 
-    pub(super) fn status(&self) -> RouterStatus {
+    pub(super) fn status(&self, now: Instant) -> RouterStatus {
         let state = match &self.standing {
             Standing::Idle | Standing::Waiting(_) => RouterState::Initialize,
             Standing::Faulted(_) => RouterState::Fault,
@@ -313,8 +313,25 @@ impl Member {
             refusals: self.refusals.clone(),
             away: self.away,
             hand_over: self.hand_over,
+            active: self.machine().and_then(VirtualRouter::heard_active),
+            delay: self.delay().filter(|delay| now < delay.until),
             rival: self.rival,
             asks: self.awaits_proof_of_hearing().then(|| self.segment()),
+        }
+    }
+
+    fn delay(&self) -> Option<Delay> {
+        let delay = |kind, until| Delay { kind, until };
+        match &self.standing {
+            Standing::Waiting(Wait::StartDelay) => {
+                self.not_before.map(|until| delay(DelayKind::Start, until))
+            }
+            Standing::Running(machine) => {
+                machine.lets_be_until().map(|until| delay(DelayKind::Preempt, until))
+            }
+            Standing::Waiting(Wait::Track { .. } | Wait::SyncGroup { .. })
+            | Standing::Idle
+            | Standing::Faulted(_) => None,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::host_state::FirstWord;
 use crate::name::NodeName;
 use crate::plan::{Change, Step};
 use crate::reconciliation::{Refusal, RefusalKind, Said};
-use crate::status::RouterState;
+use crate::status::{Delay, DelayKind, RouterState};
 
 const OWN: [u8; 4] = [10, 77, 0, 11];
 const PEER: [u8; 4] = [10, 77, 0, 12];

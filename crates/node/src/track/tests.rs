@@ -211,6 +211,8 @@ fn a_change_that_does_not_last_does_not_count() {
     assert_eq!(track.next_deadline(), Some(at(1_200)));
     assert_eq!(track.follow_link(&name(), Some(&down), at(1_100)), None);
     assert_eq!(track.next_deadline(), Some(at(1_200)), "it has been down since then");
+    let coming = track.status().coming.map(|coming| (coming.state, coming.at));
+    assert_eq!(coming, Some((TrackState::Down, at(1_200))));
     assert_eq!(track.follow_link(&name(), Some(&up), at(1_150)), None);
     assert_eq!((track.next_deadline(), track.status().state), (None, TrackState::Up));
     let _ = track.follow_link(&name(), Some(&down), at(2_000));
@@ -227,6 +229,7 @@ fn the_delays_of_a_reversed_track_are_those_of_the_thing() {
     let _ = track.follow_link(&name(), Some(&down), at(0));
     assert_eq!(track.status().state, TrackState::Up);
     let _ = track.follow_link(&name(), Some(&up), at(1_000));
+    assert_eq!(track.status().coming.map(|coming| coming.state), Some(TrackState::Down));
     assert_eq!(track.fire(&name(), at(1_499)), None);
     assert!(matches!(track.fire(&name(), at(1_500)), Some(Report::TrackDown { .. })));
     let _ = track.follow_link(&name(), Some(&down), at(2_000));

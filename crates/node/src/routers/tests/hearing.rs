@@ -1,3 +1,5 @@
+use vrrp::{HeardActive, Restraint};
+
 use super::*;
 
 #[test]
@@ -26,4 +28,29 @@ fn an_identifier_counts_on_its_own_interface_and_in_its_own_family_alone() {
     }
     assert_eq!(routers.next_deadline(), deadline);
     assert_eq!(routers.status().virtual_routers["web"].counters.advertisements_received, 0);
+}
+
+#[test]
+fn the_status_says_whom_a_backup_hears_and_for_how_long_it_lets_him_be() {
+    let restraint = Restraint { before_preempting: Duration::from_secs(5), ..Restraint::default() };
+    let patient = VirtualRouterConfig { restraint, ..virtual_router(51, 50) };
+    let mut routers = started(config(&[("web", patient)], &[]));
+    let seen = |routers: &Routers| {
+        let status = &routers.status().virtual_routers["web"];
+        (status.active, status.delay)
+    };
+    assert_eq!(seen(&routers), (None, None));
+    let heard =
+        |priority| Some(HeardActive { address: PEER.into(), priority: Priority::new(priority).unwrap() });
+    let delay = Some(Delay { kind: DelayKind::Preempt, until: at(6_000) });
+    for second in 1..6 {
+        let _ = hear(&mut routers, &advertisement(51, 50), at(second * 1_000));
+        assert_eq!(seen(&routers), (heard(50), delay));
+    }
+    let _ = hear(&mut routers, &advertisement(51, 50), at(6_000));
+    assert_eq!(seen(&routers), (heard(50), None));
+    let _ = hear(&mut routers, &advertisement(51, 200), at(7_000));
+    assert_eq!(seen(&routers), (heard(200), None));
+    let _ = run_until(&mut routers, at(12_000));
+    assert_eq!(seen(&routers), (None, None), "it is Active itself");
 }

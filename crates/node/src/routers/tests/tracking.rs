@@ -226,7 +226,10 @@ fn a_start_delay_ends_by_itself_and_holds_for_the_whole_group() {
         (state(&routers, "web"), state(&routers, "inside")),
         (RouterState::Initialize, RouterState::Initialize)
     );
+    let delay = routers.status().virtual_routers["web"].delay;
+    assert_eq!(delay, Some(Delay { kind: DelayKind::Start, until: at(20_000) }));
     let _ = run_until(&mut routers, at(20_000));
+    assert_eq!(routers.status().virtual_routers["web"].delay, None);
     assert_eq!(
         (state(&routers, "web"), state(&routers, "inside")),
         (RouterState::Backup, RouterState::Backup)
