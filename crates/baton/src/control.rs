@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::bond::{Bond, Word};
 use crate::checker::CheckerCommand;
-use crate::config_file::ConfigFile;
+use crate::config_file::{ConfigErrors, ConfigFile};
 use crate::engine::{EngineCommand, EngineStatus};
 use crate::hooks::HookLine;
 use crate::journal::Journal;
@@ -42,8 +42,8 @@ pub struct Stopping;
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The file is not valid; the running configuration stays.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("The running configuration stays, since the file is not valid\n\n{0}")]
+    Invalid(#[from] ConfigErrors),
     /// It is too late.
     #[error(transparent)]
     Stopping(#[from] Stopping),
@@ -61,9 +61,8 @@ impl Control {
         let (config, text) = match read {
             Ok((config, text)) => (Arc::new(config.adopt_unchanged(&running)), text),
             Err(errors) => {
-                let reason = errors.to_string();
-                self.journal.tell(Report::ReloadRefused { reason: reason.clone() });
-                return Err(ReloadError::Invalid(reason));
+                self.journal.tell(Report::ReloadRefused { reason: errors.in_one_line() });
+                return Err(errors.into());
             }
         };
         let changes = differences(&running, &config);
@@ -95,5 +94,19 @@ impl Control {
         let mut calendar = self.calendar.lock().await;
         calendar.follow(host::clock::now(), Timestamp::now());
         Ok(NodeView::new(&node, &engine, &pools, &hooks, *calendar))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_reload_says_first_that_nothing_has_changed() {
+        let errors = ConfigFile::parse("test.toml", "node = lb1").unwrap_err();
+        let refusal = ReloadError::from(errors.clone()).to_string();
+        assert!(!refusal.starts_with("error:"), "{refusal}");
+        assert!(refusal.starts_with("The running configuration stays"), "{refusal}");
+        assert!(refusal.ends_with(&errors.to_string()), "{refusal}");
     }
 }

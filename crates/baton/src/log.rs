@@ -104,7 +104,7 @@ pub fn write(report: &Report) {
             info!(event = "reloaded", changes = changes.len(), "reloaded: {}", changes.join("; "));
         }
         Report::ReloadRefused { reason } => {
-            warn!(event = "reload_refused", "the running configuration stays:\n{reason}");
+            warn!(event = "reload_refused", "the running configuration stays: {reason}");
         }
     }
 }

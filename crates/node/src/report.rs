@@ -475,7 +475,7 @@ pub enum Report {
     },
     /// Another configuration was asked for and is not valid; the running one stays.
     ReloadRefused {
-        /// What is wrong with it.
+        /// What is wrong with it, in one line.
         reason: String,
     },
 }

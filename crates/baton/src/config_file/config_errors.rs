@@ -10,6 +10,9 @@ use super::problem::{Problem, Span};
 /// The most errors that are printed; the rest is counted, because nobody mends more in one go.
 const PRINTED_LIMIT: usize = 100;
 
+/// The most errors that a log record names; whoever wants more has `baton check`.
+const LOGGED_LIMIT: usize = 5;
+
 /// The longest stretch of text that one excerpt folds together, in bytes; places further apart get excerpts of
 /// their own, so that the cost of a report does not grow with the file.
 const EXCERPT_LIMIT: usize = 4096;
@@ -50,16 +53,33 @@ impl ConfigErrors {
             text += renderer.render(&[self.group(problem)]).trim_end();
             text += "\n\n";
         }
-        text += &self.summary();
+        text += &self.summary(PRINTED_LIMIT);
         text
     }
 
-    fn summary(&self) -> String {
+    /// Returns the first errors in one line, as a log has them.
+    pub(crate) fn in_one_line(&self) -> String {
+        let told: Vec<_> = self
+            .problems
+            .iter()
+            .take(LOGGED_LIMIT)
+            .map(|problem| self.problem_in_one_line(problem))
+            .collect();
+        format!("{}: {}", self.summary(LOGGED_LIMIT), told.join("; "))
+    }
+
+    fn problem_in_one_line(&self, Problem { span, title, label, .. }: &Problem) -> String {
+        let place = span.map(|span| format!("line {}: ", self.line(span.start))).unwrap_or_default();
+        let why = if label.is_empty() { String::new() } else { format!(" ({label})") };
+        format!("{place}{title}{why}").replace('\n', " ")
+    }
+
+    fn summary(&self, limit: usize) -> String {
         let count = match self.count() {
             1 => "1 error".to_owned(),
             count => format!("{count} errors"),
         };
-        match self.count().saturating_sub(PRINTED_LIMIT) {
+        match self.count().saturating_sub(limit) {
             0 => format!("{count} in {}", self.file),
             hidden => format!("{count} in {}, the last {hidden} not shown", self.file),
         }
@@ -90,15 +110,19 @@ impl ConfigErrors {
         let end = places.iter().map(|place| place.1.end).max().unwrap_or_default();
         let first = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let last = self.text[end..].find('\n').map_or(self.text.len(), |newline| end + newline);
-        let line = self.text[..first].bytes().filter(|&byte| byte == b'\n').count() + 1;
         let annotations = places.iter().map(|&(kind, span, label)| {
             let annotation = kind.span(span.start - first..span.end - first);
             if label.is_empty() { annotation } else { annotation.label(label) }
         });
         Snippet::source(&self.text[first..last])
-            .line_start(line)
+            .line_start(self.line(first))
             .path(self.file.as_str())
             .annotations(annotations)
+    }
+
+    /// Returns the number of the line in which a byte stands.
+    fn line(&self, byte: usize) -> usize {
+        self.text[..byte].bytes().filter(|&byte| byte == b'\n').count() + 1
     }
 }
 

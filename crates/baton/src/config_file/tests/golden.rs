@@ -68,3 +68,19 @@ fn a_flood_of_errors_is_cut_short() {
     let told = errors.to_string();
     assert!(told.ends_with("501 errors in test.toml, the last 401 not shown"), "{told}");
 }
+
+#[test]
+fn a_log_has_the_first_errors_in_one_line() {
+    let line = |text: &str| ConfigFile::parse("test.toml", text).unwrap_err().in_one_line();
+    assert_eq!(
+        line("[node.lb1]\n[track.up]\ninterface = \"eth 1\"\n"),
+        "1 error in test.toml: line 3: \"eth 1\" cannot name an interface (the kernel allows no ' ' in it)"
+    );
+    let flood = line("[node.lb1]\n\"a\\nb\" = 1\nc = 1\nd = 1\ne = 1\nf = 1\ng = 1\nh = 1\n");
+    assert!(
+        flood.starts_with("7 errors in test.toml, the last 2 not shown: line 2: Unknown key `a b`"),
+        "{flood}"
+    );
+    assert!(flood.contains("; line 6: "), "{flood}");
+    assert!(!flood.contains('\n'), "{flood}");
+}
