@@ -11,6 +11,8 @@ mod tracks;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use node::report::Report;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -101,10 +103,21 @@ pub fn write(report: &Report) {
         Report::Fenced { router, reason } => life::fenced(router, *reason),
         Report::GuardDied => life::guard_died(),
         Report::Reloaded { changes } => {
-            info!(event = "reloaded", changes = changes.len(), "reloaded: {}", changes.join("; "));
+            let what = if changes.is_empty() { "nothing changed".to_owned() } else { changes.join("; ") };
+            info!(event = "reloaded", changes = changes.len(), "reloaded: {what}");
         }
         Report::ReloadRefused { reason } => {
             warn!(event = "reload_refused", "the running configuration stays: {reason}");
         }
     }
+}
+
+/// Returns a time in milliseconds, to the microsecond: what is finer is noise, and so are a fraction's last digits.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Returns a time in seconds, to the microsecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e6
 }

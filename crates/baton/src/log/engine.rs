@@ -4,6 +4,8 @@ use node::punctuality::LateCause;
 use node::report::EngineReport;
 use tracing::warn;
 
+use super::milliseconds;
+
 /// Writes one event.
 pub fn write(report: &EngineReport) {
     match report {
@@ -11,7 +13,7 @@ pub fn write(report: &EngineReport) {
             warn!(event = "engine_setting_refused", setting = setting.key(), "{reason}");
         }
         EngineReport::Late { lateness, cause, times } => {
-            let milliseconds = lateness.as_secs_f64() * 1e3;
+            let milliseconds = milliseconds(*lateness);
             let because = because(*cause);
             warn!(
                 event = "engine_late",

@@ -3,6 +3,8 @@
 use node::report::{HookEvent, HookReport};
 use tracing::{debug, info, warn};
 
+use super::milliseconds;
+
 /// Writes one event.
 pub fn write(HookReport { hook, subject, occasion, event }: &HookReport) {
     match event {
@@ -10,7 +12,7 @@ pub fn write(HookReport { hook, subject, occasion, event }: &HookReport) {
             debug!(event = "hook_started", hook = %hook, subject = %subject, state = %occasion, attempt = attempt, "hook {hook} of {subject} for {occasion} was started");
         }
         HookEvent::Succeeded { attempt, took } => {
-            let milliseconds = took.as_secs_f64() * 1e3;
+            let milliseconds = milliseconds(*took);
             info!(event = "hook_succeeded", hook = %hook, subject = %subject, state = %occasion, attempt = attempt, milliseconds = milliseconds, "hook {hook} of {subject} for {occasion} succeeded");
         }
         HookEvent::Failed { attempt, reason, retry_after } => {

@@ -7,6 +7,8 @@ use node::name::InterfaceName;
 use node::plan::Change;
 use tracing::{info, warn};
 
+use super::seconds;
+
 pub(super) fn address_taken(address: &InterfaceAddress) {
     info!(event = "address_taken", address = %address.address, interface = %address.interface, "took {address}");
 }
@@ -16,33 +18,37 @@ pub(super) fn address_left(address: &InterfaceAddress) {
 }
 
 pub(super) fn device_changed(change: &Change) {
-    info!(event = "device_changed", change = %change, "{change}");
+    info!(event = "device_changed", change = change.to_string(), "{change}");
 }
 
 pub(super) fn routing_changed(change: &Change) {
-    info!(event = "routing_changed", change = %change, "{change}");
+    info!(event = "routing_changed", change = change.to_string(), "{change}");
 }
 
 pub(super) fn drops_changed(change: &Change) {
-    info!(event = "drops_changed", change = %change, "{change}");
+    info!(event = "drops_changed", change = change.to_string(), "{change}");
 }
 
 pub(super) fn repaired(change: &Change) {
-    warn!(event = "repaired", change = %change, "somebody else had changed what is Baton's: {change}");
+    warn!(
+        event = "repaired",
+        change = change.to_string(),
+        "somebody else had changed what is Baton's: {change}"
+    );
 }
 
 pub(super) fn address_fight(address: &InterfaceAddress, removals: u32, lasting: Duration) {
-    let seconds = lasting.as_secs_f64();
-    warn!(event = "address_fight", address = %address.address, interface = %address.interface, removals = removals, seconds = seconds, "somebody on this machine removed {address} {removals} times within {seconds:.1} s; it is put back less and less often");
+    let seconds = seconds(lasting);
+    warn!(event = "address_fight", address = %address.address, interface = %address.interface, removals = removals, seconds = seconds, "somebody on this machine removed {address} {removals} times within {lasting:.1?}; it is put back less and less often");
 }
 
 pub(super) fn address_fight_over(address: &InterfaceAddress, removals: u32, lasting: Duration) {
-    let seconds = lasting.as_secs_f64();
-    info!(event = "address_fight_over", address = %address.address, interface = %address.interface, removals = removals, seconds = seconds, "{address} was removed {removals} times within {seconds:.1} s and is fought about no longer");
+    let seconds = seconds(lasting);
+    info!(event = "address_fight_over", address = %address.address, interface = %address.interface, removals = removals, seconds = seconds, "{address} was removed {removals} times within {lasting:.1?} and is fought about no longer");
 }
 
 pub(super) fn change_refused(change: &Change, reason: &str) {
-    warn!(event = "change_refused", change = %change, "the kernel refused to {change}: {reason}");
+    warn!(event = "change_refused", change = change.to_string(), "the kernel refused to {change}: {reason}");
 }
 
 pub(super) fn address_foreign(address: &InterfaceAddress) {

@@ -10,6 +10,8 @@ use node::report::HandOverReason;
 use tracing::{info, warn};
 use vrrp::{BecomeActiveCause, BecomeBackupCause, Priority};
 
+use super::milliseconds;
+
 pub(super) fn became_active(router: &RouterName, cause: BecomeActiveCause) {
     info!(event = "became_active", virtual_router = %router, reason = active_reason(cause), "{router} is Active: {cause}");
 }
@@ -29,7 +31,7 @@ pub(super) fn handing_over(router: &RouterName, reason: &HandOverReason) {
 }
 
 pub(super) fn handed_over(router: &RouterName, to: IpAddr, took: Duration) {
-    let milliseconds = took.as_secs_f64() * 1e3;
+    let milliseconds = milliseconds(took);
     info!(event = "handed_over", virtual_router = %router, peer = %to, milliseconds = milliseconds, "{to} serves {router} after {milliseconds:.1} ms");
 }
 
@@ -70,7 +72,7 @@ pub(super) fn dual_active(router: &RouterName, by: IpAddr, priority: Priority) {
 }
 
 pub(super) fn dual_active_over(router: &RouterName, by: IpAddr, lasted: Duration) {
-    let milliseconds = lasted.as_secs_f64() * 1e3;
+    let milliseconds = milliseconds(lasted);
     info!(event = "dual_active_over", virtual_router = %router, peer = %by, milliseconds = milliseconds, "{by} is not Active for {router} besides this node any more; both were for {milliseconds:.1} ms that this node could hear");
 }
 

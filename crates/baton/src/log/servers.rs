@@ -41,5 +41,10 @@ pub(super) fn probe_inconclusive(server: &ServerName, real_server: SocketAddr, r
 }
 
 pub(super) fn table_complete(service: ServiceKey, destinations: usize) {
-    info!(event = "table_complete", service = %service, destinations = destinations, "the table of {service} is complete with {destinations} real servers");
+    info!(
+        event = "table_complete",
+        service = service.to_string(),
+        destinations = destinations,
+        "the table of {service} is complete with {destinations} real servers"
+    );
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use documents::{only_names, read, rows, sources};
 
+mod text;
+
 /// What `tracing` calls the levels.
 const LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 

@@ -7,7 +7,7 @@ use vrrp::Priority;
 
 pub(super) fn priority_changed(router: &RouterName, from: Priority, sum: &PrioritySum) {
     let (from, priority) = (from.get(), sum.effective().get());
-    info!(event = "priority_changed", virtual_router = %router, from = from, priority = priority, sum = %sum, "the priority of {router} changed from {from} to {priority}: {sum}");
+    info!(event = "priority_changed", virtual_router = %router, from = from, priority = priority, sum = sum.to_string(), "the priority of {router} changed from {from} to {priority}: {sum}");
 }
 
 pub(super) fn track_up(track: &TrackName, reason: &str, cause: Option<ProblemCause>) {
