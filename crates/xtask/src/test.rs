@@ -19,6 +19,9 @@ const PEERS: &[&str] = &["frr", "keepalived"];
 /// What stands in for a kernel that does not let a killed process go.
 const TRACER: &[&str] = &["strace"];
 
+/// What knows whether a unit is one: `systemd-analyze`.
+const SYSTEMD: &[&str] = &["systemd"];
+
 /// How long each target is fuzzed.
 const FUZZING: Duration = Duration::from_secs(25);
 
@@ -43,7 +46,7 @@ pub(crate) fn run(skip: &[String]) -> Result<(), TaskError> {
     }
     // The lab's own tests boot both test kernels, whether or not the running one has IPVS.
     let kernels = TestKernel::ALL.map(TestKernel::packages).concat();
-    packages::require(&[packages::LAB, PEERS, TRACER, &kernels].concat())?;
+    packages::require(&[packages::LAB, PEERS, TRACER, SYSTEMD, &kernels].concat())?;
     let mut failed = Vec::new();
     let (chosen, skipped): (Vec<_>, Vec<_>) =
         STEPS.into_iter().partition(|(name, _)| !skip.iter().any(|skipped| skipped == name));
