@@ -21,6 +21,7 @@ use document::Document;
 use hook_section::HookSection;
 use node_section::{NodeKind, NodeSection};
 use problem::{Problem, Problems};
+pub(crate) use programs::Machine;
 use programs::Program;
 
 mod authentication_rules;

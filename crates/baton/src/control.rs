@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::bond::{Bond, Word};
 use crate::checker::CheckerCommand;
-use crate::config_file::{ConfigErrors, ConfigFile};
+use crate::config_file::{ConfigErrors, ConfigFile, Machine};
 use crate::engine::{EngineCommand, EngineStatus};
 use crate::hooks::HookLine;
 use crate::journal::Journal;
@@ -56,8 +56,9 @@ impl Control {
     /// [`ReloadError`]; the running configuration stays then.
     pub async fn reload(&self) -> Result<Vec<String>, ReloadError> {
         let mut running = self.config.lock().await;
-        let read = ConfigFile::read_with_text(&self.config_path)
-            .and_then(|(file, text)| Ok((file.with_fit_programs(&text)?.resolve(&running.node)?, text)));
+        let read = ConfigFile::read_with_text(&self.config_path).and_then(|(file, text)| {
+            Ok((file.with_fit_programs(&text, Machine::Node)?.resolve(&running.node)?, text))
+        });
         let (config, text) = match read {
             Ok((config, text)) => (Arc::new(config.adopt_unchanged(&running)), text),
             Err(errors) => {

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use host::reconciler;
 use hyper::Method;
+use node::name::NodeName;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Builder;
 
@@ -42,7 +43,7 @@ use crate::api::Reloaded;
 use crate::claim::{Claim, ClaimError};
 use crate::cli::{Cli, Command, Place};
 use crate::client::ClientError;
-use crate::config_file::{Colour, ConfigErrors, ConfigFile};
+use crate::config_file::{Colour, ConfigErrors, ConfigFile, Machine};
 use crate::passing::{Fate, Passed, Released};
 use crate::rehearse::RehearseError;
 use crate::run::RunError;
@@ -87,7 +88,7 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
     match command {
         Command::Run { log_format } => return Ok(guard::run(place, log_format)?),
         Command::Daemon { log_format } => run::run(place, log_format)?,
-        Command::Check { file } => check(&file.unwrap_or_else(|| place.config.clone()))?,
+        Command::Check { file } => check(file.as_ref().unwrap_or(&place.config), place)?,
         Command::Status { json } => {
             let status: NodeView = ask(&place.socket, Method::GET, "/status")?;
             if json {
@@ -159,9 +160,11 @@ fn report_passing(passed: &Passed, name: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn check(path: &Path) -> Result<(), CommandError> {
+fn check(path: &Path, place: &Place) -> Result<(), CommandError> {
     let (file, text) = ConfigFile::read_with_text(path).map_err(RunError::from)?;
-    let file = file.with_fit_programs(&text).map_err(RunError::from)?;
+    let is_here = |node: &NodeName| run::node_name(place).is_ok_and(|here| here == *node);
+    let machine = if file.nodes().any(is_here) { Machine::Node } else { Machine::Other };
+    let file = file.with_fit_programs(&text, machine).map_err(RunError::from)?;
     let nodes: Vec<_> = file.nodes().map(ToString::to_string).collect();
     Ok(writeln!(io::stdout(), "{} is valid for {}", path.display(), nodes.join(", "))?)
 }

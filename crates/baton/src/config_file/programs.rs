@@ -11,6 +11,15 @@ use super::document::Document;
 use super::problem::{At, Problem};
 use super::{ConfigErrors, ConfigFile};
 
+/// The machine on which the programs of a file are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Machine {
+    /// One of the file's nodes, which runs all of them.
+    Node,
+    /// Another one: they may be on the nodes alone.
+    Other,
+}
+
 /// A script and who wants it run.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
@@ -36,23 +45,29 @@ pub(super) fn named(document: &Document) -> Vec<Program> {
     by_tracks.chain(document.hooks.iter().filter_map(by_hook)).collect()
 }
 
+const HELP: &str = "`baton check` and `baton reload` look at the programs of this machine; those of the other nodes are looked at there";
+
+/// Tells whether what is wrong may be right where the program is to run.
+fn is_of_another_machine(unfit: &Unfit) -> bool {
+    match unfit {
+        Unfit::User(_) => true,
+        Unfit::Program(error) => error.is_absence(),
+    }
+}
+
 impl ConfigFile {
-    /// Returns the same file, whose text this is, if those of its programs that are on this machine could be run here; others may be on the
-    /// other nodes alone.
+    /// Returns the same file, whose text this is, if its programs could be run here, as far as they should be on this machine.
     ///
     /// # Errors
     /// What keeps them from it.
-    pub(crate) fn with_fit_programs(self, text: &str) -> Result<Self, ConfigErrors> {
+    pub(crate) fn with_fit_programs(self, text: &str, machine: Machine) -> Result<Self, ConfigErrors> {
         let problem = |Program { script, title }: &Program| {
-            match examine(&script.value) {
-            Ok(()) | Err(Unfit::User(_)) => None,
-            Err(Unfit::Program(error)) if error.is_absence() => None,
-            Err(Unfit::Program(error)) => Some(
-                Problem::at(script.span, format!("The script of {title} cannot be run"))
-                    .label(error.to_string())
-                    .help("`baton check` looks at the programs of this machine; those of the other nodes are looked at there"),
-            ),
-        }
+            let unfit = examine(&script.value).err().filter(|unfit| match machine {
+                Machine::Node => true,
+                Machine::Other => !is_of_another_machine(unfit),
+            })?;
+            let problem = Problem::at(script.span, format!("The script of {title} cannot be run"));
+            Some(problem.label(unfit.to_string()).help(HELP))
         };
         let problems: Vec<_> = self.programs.iter().filter_map(problem).collect();
         if problems.is_empty() {

@@ -21,7 +21,8 @@ fn every_error_says_what_where_why_and_what_to_do() {
     for path in paths {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        let read = ConfigFile::parse(name, &text).and_then(|file| file.with_fit_programs(&text));
+        let read =
+            ConfigFile::parse(name, &text).and_then(|file| file.with_fit_programs(&text, Machine::Other));
         let Err(errors) = read else { panic!("{name} has no error") };
         let told = format!("{errors}\n");
         let golden = path.with_extension("txt");
@@ -83,4 +84,14 @@ fn a_log_has_the_first_errors_in_one_line() {
     );
     assert!(flood.contains("; line 6: "), "{flood}");
     assert!(!flood.contains('\n'), "{flood}");
+}
+
+#[test]
+fn a_program_that_is_nowhere_is_wrong_on_a_node_alone() {
+    let web = router("virtual_addresses = [\"10.77.0.50/24\"]\ntrack = [\"check\"]");
+    let text = format!("{web}\n[track.check]\nscript = [\"/nowhere/check\"]\n");
+    let read = |machine| ConfigFile::parse("test.toml", &text).unwrap().with_fit_programs(&text, machine);
+    assert!(read(Machine::Other).is_ok());
+    let told = read(Machine::Node).unwrap_err().to_string();
+    assert!(told.contains("cannot look at /nowhere/check"), "{told}");
 }
