@@ -7,6 +7,7 @@ use monotonic::Instant;
 use super::member::Standing;
 use super::{Phase, Routers, RoutersOutput, Timer};
 use crate::config::Occasion;
+use crate::fault::Voice;
 use crate::hooks::Subject;
 use crate::name::RouterName;
 use crate::report::{HandOverReason, Report};
@@ -46,6 +47,12 @@ impl Routers {
         hooks.map(|hook| hook.timeout).max()
     }
 
+    /// Tells whether a part of its sync group cannot be heard any more: whoever takes over waits for the rest.
+    fn is_torn(&self, name: &RouterName) -> bool {
+        let is_mute = |name| self.usable_source(name).is_err_and(|fault| fault.voice() == Voice::Lost);
+        self.groups.together_with(name).iter().any(is_mute)
+    }
+
     /// Has hooks run before a virtual router is handed over. Tells whether there are any for that.
     pub(super) fn prepare(
         &mut self,
@@ -54,8 +61,14 @@ impl Routers {
         now: Instant,
         outputs: &mut Vec<RoutersOutput>,
     ) -> Preparation {
-        let Some(time) = self.preparation_time(name) else { return Preparation::Needless };
+        let time = self.preparation_time(name);
+        let is_torn = self.is_torn(name);
         let member = self.members.get_mut(name).expect("only members hand over");
+        let Some(time) = time.filter(|_| !is_torn) else {
+            member.preparing = None;
+            self.timers.set(Timer::Preparation(name.clone()), None);
+            return Preparation::Needless;
+        };
         let told = format!("it is about to hand over, {reason}, when its hooks have run");
         if let Some(preparing) = &mut member.preparing {
             // Whoever ends has the last word on what comes after.

@@ -78,7 +78,7 @@ impl Routers {
         is_early.then_some(Wait::StartDelay)
     }
 
-    fn usable_source(&self, name: &RouterName) -> Result<IpAddr, Fault> {
+    pub(super) fn usable_source(&self, name: &RouterName) -> Result<IpAddr, Fault> {
         match self.refused.get(name) {
             Some(Refused { addresses, consequence: Consequence::Penalty }) => {
                 let (address, reason) = addresses.first_key_value().expect("one at least was refused");
