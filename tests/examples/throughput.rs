@@ -83,6 +83,7 @@ fn setting() -> Setting {
             grouping: Grouping::Apart,
             proof: Proof::Spared,
             tracks: Vec::new(),
+            preparation: None,
             service: Some(service),
         },
         quality: Quality {

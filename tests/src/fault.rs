@@ -61,8 +61,19 @@ pub enum Fault {
     Return(NodeIndex),
     /// The thing that a track of a node looks at is like this from now on.
     Track(NodeIndex, TrackIndex, Sight),
+    /// The hooks of a node that begin from now on come to an end, or do not.
+    Hooks(NodeIndex, Hooks),
     /// A machine's wall clock is set.
     Clock(NodeIndex, Clock),
+}
+
+/// Whether the hooks of a node come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hooks {
+    /// They do, after a while.
+    Ending,
+    /// They hang.
+    Hanging,
 }
 
 /// What a wall clock shows, next to the right time.
@@ -158,6 +169,8 @@ impl fmt::Display for Fault {
                     Sight::Unclear => write!(formatter, "track {track} of {node} sees nothing clear"),
                 }
             }
+            Self::Hooks(node, Hooks::Ending) => write!(formatter, "the hooks of {} end", node_name(*node)),
+            Self::Hooks(node, Hooks::Hanging) => write!(formatter, "the hooks of {} hang", node_name(*node)),
             Self::Clock(node, Clock::Right) => {
                 write!(formatter, "the wall clock of {} is put right", node_name(*node))
             }

@@ -3,6 +3,7 @@
 mod conduct;
 mod election;
 mod holding;
+mod preparing;
 
 use std::fmt;
 
@@ -22,6 +23,9 @@ pub use self::holding::{
     plan_reaches_what_is_wanted, table_before_address, the_dead_serve_until_they_are_succeeded,
     the_fenced_hold_nothing, the_hanging_are_fenced_in_time, the_host_holds_what_is_active_and_fit,
     what_is_not_accepted_is_dropped,
+};
+pub use self::preparing::{
+    hooks_have_their_time, no_hook_holds_up_a_release, whoever_is_prepared_hands_over,
 };
 
 /// An invariant that does not hold.

@@ -15,6 +15,7 @@ pub mod invariants;
 pub mod kernel;
 mod machine;
 pub mod network;
+pub mod preparations;
 pub mod referee;
 pub mod scenario;
 pub mod scene;

@@ -12,7 +12,7 @@ use node::legacy::Legacy;
 use node::report::FenceReason;
 use node::wall_clock::WallClock;
 
-use crate::fault::Clock;
+use crate::fault::{Clock, Hooks};
 use crate::health_book::HealthBook;
 use crate::kernel::{Kernel, Pace};
 use crate::site::{Sight, TRACK_LIMIT};
@@ -44,6 +44,8 @@ pub(crate) struct Machine {
     pub(crate) sights: [Sight; TRACK_LIMIT],
     /// Whether the daemon still looks at them.
     pub(crate) attention: Attention,
+    /// Whether its hooks come to an end.
+    pub(crate) hooks: Hooks,
     /// When the daemon wants to be called next, by the world's clock.
     pub(crate) deadline: Option<Instant>,
     /// Which daemon it is, so that nothing reaches it that was meant for the one before.
@@ -135,6 +137,7 @@ impl Machine {
             wall_clock: Clock::Right,
             sights: [Sight::Well; TRACK_LIMIT],
             attention: Attention::Tracks,
+            hooks: Hooks::Ending,
             deadline: None,
             life: 0,
         }

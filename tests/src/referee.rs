@@ -14,6 +14,7 @@ use crate::network::{Network, Order};
 use crate::scene::{Presence, Scene, Standing};
 use crate::site::{
     Carrier, Grouping, NODE_LIMIT, NodeIndex, Proof, ROUTER_LIMIT, RouterIndex, Sight, SiteNode, TrackIndex,
+    router_named,
 };
 use crate::track_book::{News, TrackBook};
 
@@ -187,11 +188,15 @@ impl Referee {
         if !self.expected.is_empty() {
             self.miss_take_overs(now)?;
         }
+        for (node, until) in self.scene.preparations.iter() {
+            invariants::no_hook_holds_up_a_release(node, until + MARGIN, &self.scene, now)?;
+        }
         let is_open = self.elections[0] == Election::Open;
         if is_open && now > self.quiet_since + self.calm(network) {
             let leaving = self.scene.leaving().next();
             match leaving {
                 Some((node, router)) => self.look_at_hand_over(node, router, now)?,
+                None if self.scene.preparations.iter().next().is_some() => {}
                 None => self.close_elections(network)?,
             }
         }
@@ -244,6 +249,9 @@ impl Referee {
         | Report::NobodyTookOver { .. } = report
         {
             self.disturb_node(node, now);
+        }
+        if let Report::HandOverCalledOff { router } = report {
+            self.scene.preparations.end(node, router_named(router));
         }
         if let Some((router, absence)) = invariants::absence_told(report) {
             self.scene.set_away(node, router, absence);

@@ -11,7 +11,7 @@ use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
 use crate::dice::{Dice, PerMille};
-use crate::fault::{Clock, Fault, Reload};
+use crate::fault::{Clock, Fault, Hooks, Reload};
 use crate::invariants::Broken;
 use crate::kernel::{Pace, Temper};
 use crate::network::{Order, Quality, Road};
@@ -275,7 +275,18 @@ fn site(dice: &mut Dice) -> Site {
             SiteNode { seats, addresses: 1, first_weight: Weight::DEFAULT }
         })
         .collect();
-    let mut site = Site { nodes, routers, grouping, proof: Proof::Spared, tracks: Vec::new(), service: None };
+    let mut site = Site {
+        nodes,
+        routers,
+        grouping,
+        proof: Proof::Spared,
+        tracks: Vec::new(),
+        preparation: None,
+        service: None,
+    };
+    if dice.chance(PerMille(200)) {
+        site.preparation = Some(longest_interval(&site).duration() * dice.pick(&[1, 2, 6]) / 2);
+    }
     if dice.chance(PerMille(250)) {
         let count = 1 + dice.index(TRACK_LIMIT);
         site.tracks = (0..count).map(|_| track(&site, dice)).collect();
@@ -349,6 +360,9 @@ fn fault(site: &Site, dice: &mut Dice) -> (Fault, Vec<Fault>) {
         let track = TrackIndex(dice.index(site.tracks.len()));
         let sight = dice.pick(&[Sight::Well, Sight::Ill(1), Sight::Ill(-1), Sight::Ill(100), Sight::Unclear]);
         return (Fault::Track(node, track, sight), vec![Fault::Track(node, track, Sight::Well)]);
+    }
+    if site.preparation.is_some() && dice.chance(PerMille(200)) {
+        return (Fault::Hooks(node, Hooks::Hanging), vec![Fault::Hooks(node, Hooks::Ending)]);
     }
     match dice.below(23) {
         0 | 1 => (Fault::Crash(node), vec![Fault::Start(node)]),

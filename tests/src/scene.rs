@@ -4,6 +4,7 @@ use monotonic::Instant;
 use vrrp::{Preemption, Priority};
 
 use crate::network::Network;
+use crate::preparations::Preparations;
 use crate::site::{
     Carrier, Grouping, NODE_LIMIT, NodeIndex, ROUTER_LIMIT, RouterIndex, SEGMENT_LIMIT, Seat, SegmentIndex,
     Site,
@@ -85,6 +86,8 @@ impl NodeSet {
 pub struct Scene {
     /// The site with what was reloaded since.
     pub site: Site,
+    /// The hand-overs that wait for hooks.
+    pub preparations: Preparations,
     standings: [[(Standing, Instant); ROUTER_LIMIT]; NODE_LIMIT],
     actives: [u8; ROUTER_LIMIT],
     presence: [Presence; NODE_LIMIT],
@@ -102,6 +105,7 @@ impl Scene {
     pub fn new(site: Site) -> Self {
         Self {
             site,
+            preparations: Preparations::default(),
             standings: [[(Standing::Out, Instant::START); ROUTER_LIMIT]; NODE_LIMIT],
             actives: [0; ROUTER_LIMIT],
             presence: [Presence::Absent; NODE_LIMIT],
@@ -137,6 +141,9 @@ impl Scene {
             *since = now;
         }
         *before = standing;
+        if standing != Standing::Active {
+            self.preparations.end(node, router);
+        }
     }
 
     /// Returns how many nodes are Active.

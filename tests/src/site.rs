@@ -1,6 +1,7 @@
 //! What is configured where: the nodes of a world and the configuration that each one gets.
 
 mod belongings;
+mod hooks;
 mod service;
 mod tracks;
 
@@ -65,6 +66,8 @@ pub struct Site {
     pub proof: Proof,
     /// What else has to be well on each node, at most [`TRACK_LIMIT`].
     pub tracks: Vec<SiteTrack>,
+    /// How long hooks may hold up a hand-over, where nodes have such.
+    pub preparation: Option<Duration>,
     /// The virtual server behind the first virtual router.
     pub service: Option<SiteService>,
 }
@@ -227,7 +230,7 @@ impl Site {
             node: node_name(node),
             peers: self.peers(node).map(|peer| (node_name(peer), addresses_of(peer))).collect(),
             engine: EngineConfig { address_lease: self.lease(), ..EngineConfig::default() },
-            hooks: BTreeMap::new(),
+            hooks: self.hooks(),
             virtual_routers: self
                 .router_indices()
                 .map(|router| (router_name(router), Arc::new(self.virtual_router(node, router))))

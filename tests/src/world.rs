@@ -3,6 +3,7 @@
 mod faults;
 mod guarding;
 mod outputs;
+mod preparing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -95,6 +96,8 @@ pub(crate) enum Event {
     Begin { node: NodeIndex, life: u32 },
     /// The leases of a machine's addresses end, unless they are renewed by now.
     LeasesEnd { node: NodeIndex },
+    /// The hooks that a hand-over waits for have run.
+    Prepared { node: NodeIndex, life: u32, router: RouterIndex },
     /// A probe is over.
     ProbeOver { node: NodeIndex, life: u32, probe: ProbeId, server: ServerIndex, outcome: Outcome },
 }
@@ -188,9 +191,13 @@ impl World {
 
     /// Returns how long it takes until nobody hands over any more.
     pub fn hand_overs(&self) -> Duration {
-        match self.referee.scene.leaving().next() {
-            Some(_) => self.referee.longest_hand_over(),
-            None => Duration::ZERO,
+        let prepared = self.referee.scene.preparations.iter().map(|(_, until)| until - self.now).max();
+        let leaving = self.referee.scene.leaving().next();
+        match (prepared, leaving) {
+            (None, None) => Duration::ZERO,
+            (None | Some(_), Some(_)) | (Some(_), None) => {
+                prepared.unwrap_or_default() + self.referee.longest_hand_over()
+            }
         }
     }
 
@@ -292,6 +299,7 @@ impl World {
                 self.end_leases(node);
                 Ok(())
             }
+            Event::Prepared { node, life, router } => self.prepared(node, life, router),
             Event::ProbeOver { node, life, probe, server, outcome } => {
                 self.answer(node, life, probe, server, outcome)
             }
@@ -471,6 +479,10 @@ impl World {
         self.trace.note(Detail::Story, node, self.now, || told(report));
         if let Report::BecameActive { router, .. } = report {
             self.look_at_the_hanging(router_named(router))?;
+        }
+        if let Report::HandingOver { router, .. } = report {
+            let scene = &self.referee.scene;
+            invariants::hooks_have_their_time(node, router_named(router), scene, self.now)?;
         }
         self.referee.hear_report(node, report, self.now)
     }

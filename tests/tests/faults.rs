@@ -8,7 +8,7 @@ use std::time::Duration;
 use monotonic::Instant;
 use pair::{INSIDE, LB1, LB2, OUTSIDE, setting, sync_group};
 use simulator::dice::PerMille;
-use simulator::fault::{Clock, Fault, Reload};
+use simulator::fault::{Clock, Fault, Hooks, Reload};
 use simulator::network::Road;
 use simulator::scene::{NodeSet, Standing};
 use simulator::site::{Carrier, NodeIndex, Proof, RouterIndex};
@@ -346,5 +346,38 @@ fn what_a_dead_guard_and_its_dead_daemon_left_is_gone_with_its_lease() {
     run(&mut world, setting.site.lease());
     let ended = said(&world, died, "kernel: the lease of 10.77.0.50/24")[0].0;
     assert!(ended.saturating_sub(died) >= setting.site.lease() * 2 / 3, "{}", world.trace());
+    assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+}
+
+/// A pair whose hand-overs wait for hooks, three intervals at most, and those of the Active hang.
+fn with_hanging_hooks() -> World {
+    let mut setting = bare(&[150, 100]);
+    setting.site.preparation = Some(3 * INTERVAL);
+    let mut world = elected(&setting, 1);
+    inflict(&mut world, Fault::Hooks(LB1, Hooks::Hanging));
+    world
+}
+
+#[test]
+fn a_before_release_that_hangs_holds_a_stop_up_no_longer_than_its_time() {
+    let mut world = with_hanging_hooks();
+    inflict(&mut world, Fault::Stop(LB1));
+    run(&mut world, 2 * INTERVAL);
+    assert_eq!((actives(&world), said(&world, Duration::ZERO, "hands over")), (vec![LB1], vec![]));
+    run(&mut world, INTERVAL + INTERVAL / 5);
+    assert_eq!(actives(&world), [LB2], "{}", world.trace());
+    run(&mut world, 8 * INTERVAL);
+    assert_eq!(said(&world, Duration::ZERO, "lb1  ends").len(), 1, "{}", world.trace());
+    assert_eq!(world.settle(), Ok(()), "{}", world.trace());
+}
+
+#[test]
+fn a_pass_that_waits_for_a_hanging_before_release_is_called_off_by_a_release() {
+    let mut world = with_hanging_hooks();
+    inflict(&mut world, Fault::Pass(LB1, None));
+    run(&mut world, INTERVAL);
+    inflict(&mut world, Fault::Return(LB1));
+    run(&mut world, 8 * INTERVAL);
+    assert_eq!((actives(&world), said(&world, Duration::ZERO, "hands over")), (vec![LB1], vec![]));
     assert_eq!(world.settle(), Ok(()), "{}", world.trace());
 }

@@ -9,7 +9,7 @@ use simulator::fault::{Clock, Fault, Reload};
 use simulator::kernel::Pace;
 use simulator::network::Road;
 use simulator::scene::NodeSet;
-use simulator::site::{NodeIndex, Proof};
+use simulator::site::{Carrier, NodeIndex, Proof};
 use simulator::world::{Setting, World};
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Priority};
@@ -186,4 +186,12 @@ fn whoever_waits_before_it_preempts_does_so_when_its_delay_is_over() {
     seat.start_delay = Duration::from_secs(2);
     seat.restraint.before_preempting = Duration::from_secs(5);
     hold(&setting, &[], Duration::from_secs(30));
+}
+
+/// It still advertised there for as long as its hooks ran, and so held back whoever was to take over the rest.
+#[test]
+fn a_sync_group_of_which_one_link_failed_waited_for_its_hooks_on_the_other() {
+    let mut setting = sync_group(&[150, 100]);
+    setting.site.preparation = Some(Duration::from_secs(2));
+    hold(&setting, &[(10_000, Fault::Carrier(LB1, OUTSIDE, Carrier::Down))], Duration::from_secs(10));
 }

@@ -100,6 +100,10 @@ impl World {
                 self.machines[node.0].sights[track.0] = sight;
                 Ok(())
             }
+            Fault::Hooks(node, hooks) => {
+                self.machines[node.0].hooks = hooks;
+                Ok(())
+            }
             Fault::Clock(node, clock) => {
                 self.machines[node.0].wall_clock = clock;
                 self.referee.set_clocks();
@@ -136,6 +140,7 @@ impl World {
             | Fault::Pass(..)
             | Fault::Return(_)
             | Fault::Track(..)
+            | Fault::Hooks(..)
             | Fault::Clock(..)
             | Fault::Reload(..) => {}
         }
@@ -208,7 +213,7 @@ impl World {
         if !matches!(machine.daemon, Daemon::Running(_)) {
             return Ok(());
         }
-        self.referee.expect_take_over_after(node, End::Planned, &self.network, self.now);
+        self.referee.disturb_node(node, self.now);
         self.machines[node.0].attention = Attention::Elsewhere;
         self.feed(node, Input::Shutdown)
     }
@@ -347,6 +352,12 @@ impl World {
     }
 
     fn reload(&mut self, node: NodeIndex, reload: Reload) -> Result<(), Broken> {
+        // One that ends goes on as it was.
+        if let (Daemon::Running(_), Attention::Elsewhere) =
+            (&self.machines[node.0].daemon, self.machines[node.0].attention)
+        {
+            return Ok(());
+        }
         let mut site = self.referee.scene.site.clone();
         let configured = &mut site.nodes[node.0];
         match reload {

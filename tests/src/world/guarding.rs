@@ -271,6 +271,7 @@ impl World {
         let scene = &mut self.referee.scene;
         scene.set_presence(node, Presence::Absent);
         for router in scene.site.router_indices() {
+            scene.preparations.end(node, router);
             if scene.standing(node, router) != Standing::Active {
                 scene.set_standing(node, router, Standing::Out, self.now);
             }

@@ -14,7 +14,7 @@ use crate::machine::{Daemon, Machine};
 use crate::network::Fate;
 use crate::scene::Presence;
 use crate::site::{
-    Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address,
+    Carrier, Grouping, NodeIndex, RouterIndex, SegmentIndex, ServerIndex, real_server_address, router_named,
     unicast_address,
 };
 use crate::trace::Detail;
@@ -41,8 +41,7 @@ impl World {
                 Output::Reconcile => self.wake_kernel(node),
                 Output::Probe(request) => self.ask(node, &request),
                 Output::Report(report) => self.tell(node, &report)?,
-                // Nodes here have no hooks.
-                Output::Prepare { .. } => {}
+                Output::Prepare { router, until, .. } => self.prepare(node, router_named(&router), until),
                 Output::Exit => {
                     let machine = &mut self.machines[node.0];
                     machine.daemon = Daemon::Leaving;

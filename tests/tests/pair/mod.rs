@@ -61,6 +61,7 @@ pub(crate) fn setting(priorities: &[u32]) -> Setting {
             grouping: Grouping::Apart,
             proof: Proof::Spared,
             tracks: Vec::new(),
+            preparation: None,
             service: Some(service),
         },
         quality: Quality {
