@@ -1,8 +1,10 @@
 //! Virtual addresses on the kernel: whose they are, how they move, and what happens to them when others interfere.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant, SystemTime};
 
-use lab::wait_until;
+use lab::{Capture, wait_until};
 use netns_tests::frames::{self, Checksum};
 use netns_tests::{INSIDE, LIMIT, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
 
@@ -168,6 +170,79 @@ fn gratuitous_arp_is_what_it_should_be_and_is_repeated() {
     assert_eq!(seen.len(), 6, "{seen:?}");
     for frame in seen {
         assert_eq!(frame, ["ff:ff:ff:ff:ff:ff", &node, &node, VIRTUAL, "1", ""]);
+    }
+}
+
+/// Waits for so many gratuitous ARP frames, and returns whose, from where, and how long after a moment each was seen.
+#[track_caller]
+fn announcements(wire: &mut Capture, count: usize, since: SystemTime) -> Vec<(String, String, Duration)> {
+    let all = "arp.isgratuitous == 1";
+    let enough = || Ok(wire.fields(all, &["frame.number"])?.len() >= count);
+    wait_until(&format!("{count} announcements"), LIMIT, enough).unwrap_or_else(|error| panic!("{error}"));
+    wire.stop().expect("a recording that has begun can be ended");
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).expect("it is past 1970").as_secs_f64();
+    let fields = ["arp.src.proto_ipv4", "eth.src", "frame.time_epoch"];
+    let seen = frames::decode(wire, Checksum::MessageOnly, all, &fields).into_iter().map(|frame| {
+        let [address, source, time] = frame.try_into().expect("three fields were asked for");
+        let after = time.parse::<f64>().expect("a time in seconds") - since;
+        (address, source, Duration::from_secs_f64(after))
+    });
+    seen.collect()
+}
+
+#[test]
+fn announcements_keep_to_their_rate_and_name_every_address_before_any_a_second_time() {
+    const ADDRESSES: usize = 250;
+    const BURST: usize = 3;
+    const AT_ONCE: usize = 256;
+    let address = |number: usize| format!("10.77.1.{number}/32");
+    let addresses: Vec<_> = (1..=ADDRESSES).map(address).collect();
+    // An owner has all of its addresses at one moment, however its kernel would take them.
+    let config = format!(
+        "[engine]\nannouncement_rate = 200\n[virtual_router.web]\ninterface = \"eth0\"\nvirtual_router_id = 51\n\
+         virtual_addresses = {addresses:?}\n[virtual_router.web.node.lb1]\npriority = 255\n\
+         [virtual_router.web.announcements]\nburst = {BURST}\nrepeat_after = \"0s\"\n"
+    );
+    let mut pair = Pair::idle(&pair(&[&config]));
+    let mut batch = String::new();
+    for address in &addresses {
+        writeln!(batch, "address add {address} dev eth0").unwrap();
+    }
+    let batch = pair.folder().write("addresses", &batch).display().to_string();
+    pair.machine("lb1").run(&["ip", "-batch", &batch]).unwrap();
+    let mut wire = frames::record(pair.machine("client"), "eth0");
+    let started = SystemTime::now();
+    pair.start("lb1");
+    let seen = announcements(&mut wire, BURST * ADDRESSES, started);
+    assert_eq!(seen.len(), BURST * ADDRESSES);
+    for (before, (_, _, after)) in seen.iter().enumerate() {
+        let earliest = Duration::from_millis(5) * u32::try_from(before.saturating_sub(AT_ONCE - 1)).unwrap();
+        assert!(*after >= earliest, "{before} announcements and one more within {after:?}");
+    }
+    for round in seen.chunks(ADDRESSES) {
+        let named: BTreeSet<_> = round.iter().map(|(address, _, _)| address).collect();
+        assert_eq!(named.len(), ADDRESSES, "{round:?}");
+    }
+}
+
+#[test]
+fn an_active_announces_its_address_once_more_with_each_refresh_and_a_backup_never() {
+    const BURST: u32 = 2;
+    const REFRESHES: u32 = 10;
+    let refresh = Duration::from_millis(200);
+    let announcements_table = format!(
+        "[virtual_router.web.announcements]\nburst = {BURST}\nrepeat_after = \"0s\"\nrefresh = \"{refresh:?}\"\n"
+    );
+    let mut pair = Pair::idle(&pair(&[WEB, &announcements_table]));
+    let mut wire = frames::record(pair.machine("client"), "eth0");
+    let started = SystemTime::now();
+    pair.elect(VIRTUAL);
+    let seen = announcements(&mut wire, (BURST + REFRESHES) as usize, started);
+    let active = pair.machine("lb1").link_address("eth0").unwrap();
+    for ((address, source, after), number) in seen.iter().zip(1..) {
+        assert_eq!((address.as_str(), source), (VIRTUAL, &active));
+        let earliest = refresh * u32::saturating_sub(number, BURST);
+        assert!(*after >= earliest, "the {number}th announcement after {after:?}: {seen:?}");
     }
 }
 

@@ -426,11 +426,12 @@ impl Engine {
     }
 
     fn announce(&mut self) {
-        let repeated = self.announcements.iter().flat_map(|announcement| {
-            let frame = Frame { interface_index: announcement.link, octets: &announcement.frame };
-            std::iter::repeat_n(frame, announcement.count.into())
-        });
-        let frames: Vec<_> = repeated.collect();
+        let rounds = self.announcements.iter().map(|announcement| announcement.count).max().unwrap_or(0);
+        // Every address once before any a second time.
+        let frames: Vec<_> = (0..rounds)
+            .flat_map(|round| self.announcements.iter().filter(move |one| one.count > round))
+            .map(|one| Frame { interface_index: one.link, octets: &one.frame })
+            .collect();
         if frames.is_empty() {
             return;
         }

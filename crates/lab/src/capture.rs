@@ -26,7 +26,9 @@ impl Capture {
     pub fn start(namespace: &Namespace, interface: &str, expression: &str) -> Result<Self> {
         let mut command = Command::new("tcpdump");
         // Run as root to write to the end, and write each frame at once, so that a look in between sees it.
-        command.args(["-Z", "root", "-U", "--immediate-mode", "-i", interface, "-w"]);
+        command.args(["-Z", "root", "-U", "--immediate-mode", "-i", interface]);
+        // Room is reserved for each frame at its longest: for 64 KiB of every one, a few dozen at once would not fit.
+        command.args(["-s", "2048", "-w"]);
         let file = std::env::temp_dir().join(format!("{}-{interface}.pcap", namespace.name()));
         command.arg(&file).arg(expression);
         let tcpdump = namespace.spawn(&format!("tcpdump-{interface}"), &mut command)?;
