@@ -17,6 +17,7 @@ pub mod keepalived;
 mod pair;
 pub mod peer;
 mod status;
+mod stopped_tracer;
 
 pub use binary::{baton, copy_of_baton};
 pub use daemon::{Answer, Daemon, Place};
@@ -24,3 +25,4 @@ pub use event::Event;
 pub use folder::Folder;
 pub use pair::{INSIDE, LIMIT, NODES, Pair, VIRTUAL, VIRTUAL_V6, WEB, WEB_V6, at, pair};
 pub use status::{ActiveStatus, EngineStatus, NodeStatus, RealServerStatus, RouterStatus, ServerStatus};
+pub use stopped_tracer::StoppedTracer;

@@ -174,7 +174,7 @@ pub struct HookStatus {
 /// What came of the last that a hook had to do.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ErrandStatus {
-    /// `running`, `waiting`, `succeeded` or `failed`.
+    /// `running`, `stuck`, `waiting`, `succeeded` or `failed`.
     pub outcome: String,
     /// What it was run for.
     pub state: String,

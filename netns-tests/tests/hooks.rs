@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use lab::{Packet, Stranger, wait_until};
-use netns_tests::{Event, LIMIT, Pair, VIRTUAL, WEB, pair};
+use netns_tests::{Event, LIMIT, Pair, StoppedTracer, VIRTUAL, WEB, pair};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use tokio_rustls::rustls::crypto::ring;
@@ -158,6 +158,45 @@ fn what_takes_too_long_is_ended_with_all_that_it_started() {
     assert!(!child.is_empty());
     let is_gone = || Ok(!Path::new("/proc").join(&child).exists());
     wait_until("The end of what the script started", LIMIT, is_gone).unwrap();
+}
+
+#[test]
+fn a_program_that_cannot_even_be_killed_is_told_and_holds_no_other_hook_up() {
+    let script = "#!/bin/sh\necho $3 >> $HERE/said-$BATON_HOOK\n\
+                  [ $BATON_HOOK = other ] || [ $3 != MASTER ] && exit\necho $$ > $HERE/pid\nexec sleep 1000\n";
+    let other = "timeout = \"1s\"\nretry_after = \"100ms\"\n[hook.other]\nvirtual_routers = [\"web\"]\n\
+                 user = \"root\"\ncommand = [\"$HERE/hook\"]\n";
+    let mut pair = with_script(other, script);
+    pair.start("lb1");
+    let pid = pair.folder().path().join("pid");
+    let tracer = StoppedTracer::of_process_in(&pid, pair.machine("lb1"));
+    let stuck = told(&mut pair, "lb1", "hook_stuck", "active");
+    let reason = stuck.field("reason");
+    assert_eq!(reason, "did not end within 1s; it was killed and is still not gone");
+    let errand = pair.daemon("lb1").status().hooks["test"].virtual_routers["web"].clone().unwrap();
+    assert_eq!((errand.outcome.as_str(), errand.error.as_ref()), ("stuck", Some(&reason)));
+    let status = pair.daemon("lb1").ask(&["status"]).output;
+    assert!(status.contains(&reason), "{status}");
+
+    let before = text(&pair, "said-test");
+    pair.machine("lb1").run(&["ip", "link", "set", "eth0", "down"]).unwrap();
+    pair.daemon("lb1").wait_for("hook_succeeded", &[("hook", "other"), ("state", "fault")], LIMIT);
+    assert_eq!(text(&pair, "said-test"), before, "two runs never overlap");
+    let times = pair.daemon("lb1").events().iter().filter(|event| event.is("hook_stuck", &[])).count();
+    assert_eq!(times, 1);
+    tracer.let_go();
+    told(&mut pair, "lb1", "hook_failed", "active");
+    told(&mut pair, "lb1", "hook_succeeded", "fault");
+    assert_eq!(text(&pair, "said-test"), before + "FAULT\n");
+
+    // Neither does it hold up a daemon that ends.
+    pair.look_from_now();
+    fs::remove_file(&pid).unwrap();
+    pair.machine("lb1").run(&["ip", "link", "set", "eth0", "up"]).unwrap();
+    let tracer = StoppedTracer::of_process_in(&pid, pair.machine("lb1"));
+    told(&mut pair, "lb1", "hook_stuck", "active");
+    pair.daemon("lb1").stop(LIMIT);
+    tracer.let_go();
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lab::{Namespace, Process, Signal, wait_until};
-use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, pair};
+use lab::wait_until;
+use netns_tests::{LIMIT, Pair, StoppedTracer, VIRTUAL, WEB, pair};
 
 /// At the default interval of a second a Backup of priority 100 waits 610 ms after a release.
 const SLOW_WEB: &str = r#"
@@ -154,39 +154,6 @@ fn what_is_wrong_with_a_script_is_told_by_its_cause() {
         assert_eq!(wait_for_cause(&mut pair, track, cause).0, code, "{track}");
     }
     assert_eq!(pair.daemon("lb1").router("web").priority, 146);
-}
-
-/// A tracer that has stopped: what it traces can be killed, and is not gone while the tracer does not look (ptrace(2)).
-struct StoppedTracer(Process);
-
-impl StoppedTracer {
-    /// Traces the process whose number is in a file. It may end before; then the next one is traced.
-    #[track_caller]
-    fn of_process_in(file: &Path, machine: &Namespace) -> Self {
-        let mut found = None;
-        let waited = wait_until("A process to trace", LIMIT, || {
-            let Ok(process) = fs::read_to_string(file) else { return Ok(false) };
-            let process = process.trim();
-            let mut command = Command::new("strace");
-            let mut tracer =
-                machine.spawn("strace", command.args(["-qq", "-o", "/dev/null", "-p", process]))?;
-            let line = format!("TracerPid:\t{}\n", tracer.id());
-            let status = Path::new("/proc").join(process).join("status");
-            let is_traced = || fs::read_to_string(&status).is_ok_and(|text| text.contains(&line));
-            wait_until("The tracer", LIMIT, || Ok(is_traced() || !tracer.is_running()?))?;
-            tracer.signal(Signal::STOP)?;
-            if is_traced() {
-                found = Some(Self(tracer));
-            }
-            Ok(found.is_some())
-        });
-        waited.unwrap_or_else(|error| panic!("{error}"));
-        found.expect("the wait ended because it was found")
-    }
-
-    fn let_go(mut self) {
-        self.0.kill().unwrap_or_else(|error| panic!("{error}"));
-    }
 }
 
 #[test]

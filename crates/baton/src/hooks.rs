@@ -14,11 +14,12 @@ use node::config::{Config, HookAction};
 use node::hooks::{Errand, Hooks, HooksInput, HooksOutput};
 use node::report::Report;
 use node::status::HooksStatus;
+use probe::script::Run;
 use probe::tls::Trust;
 use probe::{script, webhook};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::message::Message;
 use crate::engine::{EngineCommand, EngineStatus};
@@ -30,6 +31,9 @@ const WAITING: usize = 16_384;
 
 /// How long hooks may still run when the daemon ends; well before systemd loses its patience.
 const LAST_TIME: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether what is ended goes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the rest of the daemon wants of the hooks' thread.
 #[derive(Debug)]
@@ -96,7 +100,16 @@ pub struct HookRunner {
     alarm: Alarm,
     connections: Connections,
     trust: Trust,
-    runs: JoinSet<HooksInput>,
+    runs: JoinSet<Progress>,
+}
+
+/// How far an errand has come.
+#[derive(Debug)]
+enum Progress {
+    /// To its end.
+    Finished(HooksInput),
+    /// Its program does not go; when it is gone, the errand has come to this end.
+    Stuck { told: HooksInput, run: Run, end: HooksInput },
 }
 
 /// Whether there will be more to do.
@@ -132,7 +145,8 @@ impl HookRunner {
         let end = Instant::now() + LAST_TIME;
         while !self.hooks.is_idle() {
             let Ok(Some(ended)) = timeout_at(end, self.runs.join_next()).await else { break };
-            self.handle(ended.expect("a hook's run neither panics nor is aborted"));
+            let input = self.follow(ended.expect("a hook's run neither panics nor is aborted"));
+            self.handle(input);
         }
         Ok(())
     }
@@ -149,7 +163,9 @@ impl HookRunner {
                 }
                 None => return Ok(Outlook::End),
             },
-            Some(ended) = self.runs.join_next() => ended.expect("a hook's run neither panics nor is aborted"),
+            Some(ended) = self.runs.join_next() => {
+                self.follow(ended.expect("a hook's run neither panics nor is aborted"))
+            }
             expired = self.alarm.expired() => expired.map(|()| HooksInput::Deadline)?,
         };
         self.handle(input);
@@ -186,25 +202,58 @@ impl HookRunner {
         let trust = self.trust.clone();
         self.runs.spawn(async move {
             let started = now();
-            let outcome = carry_out(&errand, &message, &trust).await;
+            let (outcome, left) = carry_out(&errand, &message, &trust).await;
             let Errand { hook, subject, .. } = errand;
-            HooksInput::Finished { hook, subject, outcome, took: now() - started }
+            let stuck = left.map(|Left { run, reason }| {
+                (run, HooksInput::Stuck { hook: hook.clone(), subject: subject.clone(), reason })
+            });
+            let end = HooksInput::Finished { hook, subject, outcome, took: now() - started };
+            match stuck {
+                Some((run, told)) => Progress::Stuck { told, run, end },
+                None => Progress::Finished(end),
+            }
         });
+    }
+
+    /// Waits on for what is stuck, and returns what there is to handle.
+    fn follow(&mut self, progress: Progress) -> HooksInput {
+        match progress {
+            Progress::Finished(input) => input,
+            Progress::Stuck { told, mut run, end } => {
+                self.runs.spawn(async move {
+                    run.end().await;
+                    Progress::Finished(end)
+                });
+                told
+            }
+        }
     }
 }
 
-async fn carry_out(errand: &Errand, message: &Message, trust: &Trust) -> Result<(), String> {
+/// A program that nothing ends, for now.
+struct Left {
+    run: Run,
+    reason: String,
+}
+
+/// Returns what came of an errand, and of its program what does not go.
+async fn carry_out(errand: &Errand, message: &Message, trust: &Trust) -> (Result<(), String>, Option<Left>) {
     match &errand.config.action {
         HookAction::Command(script) => {
             let script = script.with_arguments(message.arguments());
             let mut run = script::run(&script, &message.variables(), errand.limit).await;
             let verdict = run.verdict.as_ref().map(drop).map_err(ToString::to_string);
-            run.end().await;
-            verdict
+            while timeout(LOOK, run.end()).await.is_err() {
+                if let (Err(failure), Some(stuck)) = (&verdict, run.stuck()) {
+                    let reason = format!("{failure}; {stuck}");
+                    return (verdict, Some(Left { run, reason }));
+                }
+            }
+            (verdict, None)
         }
         HookAction::Post(url) => {
             let posted = webhook::post(trust, url, message.json(), errand.limit).await;
-            posted.map_err(|error| error.to_string())
+            (posted.map_err(|error| error.to_string()), None)
         }
     }
 }

@@ -65,6 +65,15 @@ pub enum HooksInput {
         /// Why.
         reason: String,
     },
+    /// The program of an errand was killed and does not go; [`Self::Finished`] follows when it is gone.
+    Stuck {
+        /// The hook.
+        hook: HookName,
+        /// Whose change it was for.
+        subject: Subject,
+        /// What is wrong.
+        reason: String,
+    },
     /// An errand has come to an end.
     Finished {
         /// The hook.
@@ -158,7 +167,7 @@ impl Hooks {
         self.errands.values().filter_map(Errands::next_deadline).min()
     }
 
-    /// Tells whether nothing runs.
+    /// Tells whether nothing runs that comes to an end.
     pub fn is_idle(&self) -> bool {
         !self.errands.values().any(Errands::is_running)
     }
@@ -191,6 +200,13 @@ impl Hooks {
             }
             HooksInput::Prepare { router, until, reason } => {
                 self.prepare(router, until, &reason, now, &mut outputs);
+            }
+            HooksInput::Stuck { hook, subject, reason } => {
+                let key = (hook, subject);
+                if let Some(errands) = self.errands.get_mut(&key) {
+                    let steps = errands.note_stuck(reason, now);
+                    self.follow_up(&key, steps, &mut outputs);
+                }
             }
             HooksInput::Finished { hook, subject, outcome, took } => {
                 let key = (hook, subject);

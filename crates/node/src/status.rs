@@ -409,6 +409,8 @@ pub struct ErrandStatus {
 pub enum ErrandOutcome {
     /// It runs.
     Running,
+    /// It was killed when its time was up and is still not gone.
+    Stuck,
     /// It has failed, and the next one waits.
     Waiting {
         /// Until when.
@@ -425,6 +427,7 @@ impl ErrandOutcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Stuck => "stuck",
             Self::Waiting { .. } => "waiting",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",

@@ -22,6 +22,9 @@ pub fn write(HookReport { hook, subject, occasion, event }: &HookReport) {
                 .map_or("it is not tried again".to_owned(), |time| format!("it is tried again after {time}"));
             warn!(event = "hook_failed", hook = %hook, subject = %subject, state = %occasion, attempt = attempt, reason = reason, retry_after = retry_after, "hook {hook} of {subject} for {occasion} failed, {next}: {reason}");
         }
+        HookEvent::Stuck { attempt, reason } => {
+            warn!(event = "hook_stuck", hook = %hook, subject = %subject, state = %occasion, attempt = attempt, reason = reason, "hook {hook} of {subject} for {occasion} is stuck and not run again for {subject} before it is gone: {reason}");
+        }
         HookEvent::Skipped { newer } => {
             info!(event = "hook_skipped", hook = %hook, subject = %subject, state = %occasion, newer = %newer, "hook {hook} of {subject} for {occasion} gave way to what came after it, {newer}");
         }

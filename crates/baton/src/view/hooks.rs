@@ -19,7 +19,7 @@ pub struct HookView {
 /// What came of the last that a hook had to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ErrandView {
-    /// running, waiting (it has failed and is tried again), succeeded or failed.
+    /// running, stuck (it was killed and is still not gone), waiting (it has failed and is tried again), succeeded or failed.
     pub outcome: String,
     /// What it was run for: active, backup, fault, stop or `before_release`.
     pub state: String,
@@ -52,7 +52,10 @@ impl ErrandView {
     fn new(errand: &ErrandStatus, calendar: Calendar) -> Self {
         let retry_at = match errand.outcome {
             ErrandOutcome::Waiting { until } => Some(calendar.time(until)),
-            ErrandOutcome::Running | ErrandOutcome::Succeeded | ErrandOutcome::Failed => None,
+            ErrandOutcome::Running
+            | ErrandOutcome::Stuck
+            | ErrandOutcome::Succeeded
+            | ErrandOutcome::Failed => None,
         };
         Self {
             outcome: errand.outcome.name().to_owned(),

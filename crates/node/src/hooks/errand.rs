@@ -58,6 +58,7 @@ enum State {
     Running {
         errand: Errand,
         since: Instant,
+        course: Course,
         next: Next,
     },
     /// It has failed and is tried again.
@@ -71,6 +72,15 @@ enum State {
         since: Instant,
         end: End,
     },
+}
+
+/// How what runs goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// It will end.
+    Bounded,
+    /// It was killed, and nobody knows when it goes.
+    Stuck,
 }
 
 /// How an errand has ended for good.
@@ -99,8 +109,9 @@ impl Errands {
         }
     }
 
+    /// Tells whether something runs that comes to an end.
     pub(super) fn is_running(&self) -> bool {
-        matches!(self.0, State::Running { .. })
+        matches!(self.0, State::Running { course: Course::Bounded, .. })
     }
 
     /// Tells whether what runs, or comes next, is what a hand-over waits for.
@@ -119,7 +130,12 @@ impl Errands {
     pub(super) fn status(&self) -> Option<ErrandStatus> {
         let (errand, since, outcome) = match &self.0 {
             State::Unused => return None,
-            State::Running { errand, since, .. } => (errand, since, ErrandOutcome::Running),
+            State::Running { errand, since, course: Course::Bounded, .. } => {
+                (errand, since, ErrandOutcome::Running)
+            }
+            State::Running { errand, since, course: Course::Stuck, .. } => {
+                (errand, since, ErrandOutcome::Stuck)
+            }
             State::Waiting { errand, since, until } => {
                 (errand, since, ErrandOutcome::Waiting { until: *until })
             }
@@ -139,12 +155,12 @@ impl Errands {
     pub(super) fn add(&mut self, errand: Errand, now: Instant) -> Vec<Step> {
         match std::mem::take(&mut self.0) {
             State::Unused | State::Ended { .. } => self.begin(errand, now),
-            State::Running { errand: running, since, next } => {
+            State::Running { errand: running, since, course, next } => {
                 let mut steps = Vec::new();
                 if let Next::Errand(stale) = next {
                     skip(&stale, errand.occasion, &mut steps);
                 }
-                self.0 = State::Running { errand: running, since, next: Next::Errand(errand) };
+                self.0 = State::Running { errand: running, since, course, next: Next::Errand(errand) };
                 steps
             }
             State::Waiting { errand: stale, .. } => {
@@ -161,11 +177,11 @@ impl Errands {
         let mut steps = Vec::new();
         match std::mem::take(&mut self.0) {
             other @ (State::Unused | State::Ended { .. }) => self.0 = other,
-            State::Running { errand, since, next } => {
+            State::Running { errand, since, course, next } => {
                 if let Next::Errand(stale) = next {
                     skip(&stale, newer, &mut steps);
                 }
-                self.0 = State::Running { errand, since, next: Next::Nothing { newer } };
+                self.0 = State::Running { errand, since, course, next: Next::Nothing { newer } };
             }
             State::Waiting { errand, since, .. } => {
                 skip(&errand, newer, &mut steps);
@@ -173,6 +189,14 @@ impl Errands {
             }
         }
         steps
+    }
+
+    /// Notes that what runs was killed and does not go: what comes next waits for that, since two never overlap.
+    pub(super) fn note_stuck(&mut self, reason: String, now: Instant) -> Vec<Step> {
+        let State::Running { errand, since, course, .. } = &mut self.0 else { return Vec::new() };
+        (*since, *course) = (now, Course::Stuck);
+        errand.error = Some(reason.clone());
+        vec![Step::Tell(errand.occasion, HookEvent::Stuck { attempt: errand.attempt, reason })]
     }
 
     /// Goes on after what ran has come to an end.
@@ -249,7 +273,8 @@ impl Errands {
             errand.limit = errand.limit.min(until - now);
         }
         let started = HookEvent::Started { attempt: errand.attempt };
-        self.0 = State::Running { errand: errand.clone(), since: now, next: Next::Same };
+        let course = Course::Bounded;
+        self.0 = State::Running { errand: errand.clone(), since: now, course, next: Next::Same };
         vec![Step::Tell(errand.occasion, started), Step::Run(errand)]
     }
 }

@@ -103,6 +103,22 @@ fn one_runs_at_a_time_and_the_newest_comes_next() {
 }
 
 #[test]
+fn what_is_stuck_is_told_once_and_what_comes_next_waits_until_it_is_gone() {
+    let mut hooks = hooks(hook(&["web"], &[], USUAL));
+    let _ = change(&mut hooks, "web", Occasion::Active, at(0));
+    let (hook, subject, reason) = (hook_name(), web(), "still not gone".to_owned());
+    let told = hooks.handle(HooksInput::Stuck { hook, subject, reason: reason.clone() }, at(12));
+    let event = HookEvent::Stuck { attempt: 1, reason };
+    let report = HookReport { hook: hook_name(), subject: web(), occasion: Occasion::Active, event };
+    assert_eq!(told, [HooksOutput::Report(report)]);
+    assert_stands(&hooks, (Occasion::Active, 1), ErrandOutcome::Stuck, at(12), Some("still not gone"));
+    assert!(hooks.is_idle(), "no daemon that ends waits for it");
+    assert_eq!(runs(&change(&mut hooks, "web", Occasion::Fault, at(13))), []);
+    assert_eq!(runs(&finish(&mut hooks, &web(), Err("timed out"), at(20))), [(Occasion::Fault, 1)]);
+    assert!(!hooks.is_idle());
+}
+
+#[test]
 fn what_fails_is_tried_again_later_and_later_until_it_succeeds() {
     let mut hooks = hooks(hook(&["web"], &[], USUAL));
     let _ = change(&mut hooks, "web", Occasion::Active, at(0));

@@ -43,6 +43,13 @@ pub enum HookEvent {
         /// When it is tried again; never if left out.
         retry_after: Option<Duration>,
     },
+    /// It was killed when its time was up and is still not gone.
+    Stuck {
+        /// The attempt that is stuck, from 1.
+        attempt: u32,
+        /// What is wrong and what it said.
+        reason: String,
+    },
     /// It was not run, or not tried again, since what it was for is over.
     Skipped {
         /// What has come in its place.
