@@ -179,7 +179,7 @@ impl RouterSection {
     pub(super) fn read(name: At<&str>, field: Field<'_>) -> Option<Self> {
         let section = Section::open(format!("virtual router {}", name.value), name.span, field, KEYS)?;
         let name = section.name(name, RouterName::new);
-        let interface = section.optional("interface", interface);
+        let interface = own_interface(&section);
         let vrid = section.required("virtual_router_id", "virtual_router_id = 51", |field| {
             Some(Vrid::new(field.integer(1..=255)?).expect("1 to 255 are identifiers"))
         });
@@ -227,6 +227,7 @@ impl RouterSection {
             None => Some(None),
         };
         let overrides = section.named("node", |node, field| NodeOverride::read(section.title(), node, field));
+        let overrides = overrides.into_iter().collect::<Option<Vec<_>>>();
         let priority = section.optional("priority", |field| priority(&field));
         let unadvertised = section.list("unadvertised_addresses", virtual_address);
         let hardware = section.optional("virtual_mac", |field| {
@@ -238,7 +239,7 @@ impl RouterSection {
         let sync_group = section.optional("sync_group", |field| field.name(GroupName::new));
         Some(Self {
             name: name?,
-            interface,
+            interface: interface.ok()?,
             vrid: vrid?,
             version,
             interval: section.or(interval, Centiseconds::DEFAULT).value,
@@ -260,7 +261,7 @@ impl RouterSection {
             sync_group,
             tracks: section.list("track", |field| field.name(TrackName::new)),
             announcements: announcements?,
-            overrides: overrides.into_iter().flatten().collect(),
+            overrides: overrides?,
         })
     }
 
@@ -276,7 +277,6 @@ impl NodeOverride {
         let section = Section::open(title, node.span, field, NODE_KEYS)?;
         Some(Self {
             node: section.name(node, NodeName::new)?,
-            interface: section.optional("interface", interface),
             priority: section.optional("priority", |field| priority(&field)),
             preemption: section.optional("preempt", preemption),
             hearing_wait: section.optional("hearing_wait", delay),
@@ -288,8 +288,18 @@ impl NodeOverride {
                 .map(|_| section.list("unadvertised_addresses", virtual_address)),
             routes: section.field("virtual_routes").map(|_| section.list("virtual_routes", route)),
             rules: section.field("virtual_rules").map(|_| section.list("virtual_rules", rule)),
+            interface: own_interface(&section).ok()?,
         })
     }
+}
+
+/// What could not be read has been reported.
+struct Reported;
+
+/// Reads the interface that a table names, if it does; one that cannot be is not missing besides.
+fn own_interface(section: &Section<'_>) -> Result<Option<At<InterfaceName>>, Reported> {
+    let read = |field: Field<'_>| interface(field).map(|name| field.at(name)).ok_or(Reported);
+    section.field("interface").map(read).transpose()
 }
 
 /// Reads the name of an interface.
