@@ -24,7 +24,7 @@ pub enum Fault {
         interface: InterfaceName,
     },
     /// There is no address to advertise from.
-    #[error("interface {interface} has no {family} address to advertise from")]
+    #[error("interface {interface} has no {family} address to advertise from{}", remedy(*family, interface))]
     NoSource {
         /// The interface.
         interface: InterfaceName,
@@ -141,5 +141,32 @@ impl Fault {
             Self::TrackDown { .. } => "track_down",
             Self::SyncGroup { .. } => "sync_group",
         }
+    }
+}
+
+/// Says what may be behind a missing address of a family.
+fn remedy(family: Family, interface: &InterfaceName) -> String {
+    match family {
+        Family::V4 => String::new(),
+        Family::V6 => {
+            format!(
+                "; it needs a link-local one: is IPv6 switched off there (net.ipv6.conf.{interface}.disable_ipv6)?"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_ipv6_address_names_the_setting_that_keeps_it_away() {
+        let interface = InterfaceName::new("eth0").unwrap();
+        let told = |family| Fault::NoSource { interface: interface.clone(), family }.to_string();
+        assert_eq!(told(Family::V4), "interface eth0 has no IPv4 address to advertise from");
+        let v6 = told(Family::V6);
+        assert!(v6.starts_with("interface eth0 has no IPv6 address to advertise from; "), "{v6}");
+        assert!(v6.contains("net.ipv6.conf.eth0.disable_ipv6"), "{v6}");
     }
 }

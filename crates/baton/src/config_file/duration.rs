@@ -16,9 +16,12 @@ pub enum DurationError {
     /// The unit is none that exists.
     #[error("{0:?} is no unit: there are ms, s, m and h")]
     Unit(String),
-    /// It is not a whole number of milliseconds, or too long to count in them.
+    /// It is not a whole number of milliseconds.
     #[error("this is no whole number of milliseconds")]
     Precision,
+    /// It is too long to count in milliseconds.
+    #[error("this is longer than can be counted")]
+    Length,
 }
 
 /// Reads a time like "10ms", "1.5s", "5m" or "1h"; whole milliseconds, without rounding.
@@ -41,14 +44,21 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         "" => return Err(DurationError::NoUnit),
         _ => return Err(DurationError::Unit(unit.to_owned())),
     };
-    let places = u32::try_from(fraction.len()).map_err(|_| DurationError::Precision)?;
-    let exact = || {
-        let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
-        let parts = 10_u64.checked_pow(places)?;
-        let scaled = digits.checked_mul(milliseconds_per_unit)?;
-        (scaled % parts == 0).then_some(scaled / parts)
-    };
-    exact().map(Duration::from_millis).ok_or(DurationError::Precision)
+    let whole = whole.parse().ok().and_then(|whole: u64| whole.checked_mul(milliseconds_per_unit));
+    let part = part(fraction, milliseconds_per_unit).ok_or(DurationError::Precision)?;
+    let sum = whole.and_then(|whole| whole.checked_add(part));
+    sum.map(Duration::from_millis).ok_or(DurationError::Length)
+}
+
+/// Returns what the digits behind the point are in whole milliseconds.
+fn part(fraction: &str, milliseconds_per_unit: u64) -> Option<u64> {
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.is_empty() {
+        return Some(0);
+    }
+    let parts = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let scaled = fraction.parse::<u64>().ok()?.checked_mul(milliseconds_per_unit)?;
+    (scaled % parts == 0).then_some(scaled / parts)
 }
 
 /// Returns a time in the largest unit of which it is a whole number.
@@ -74,6 +84,7 @@ mod tests {
             ("1s", 1_000),
             ("1 s", 1_000),
             ("1.5s", 1_500),
+            ("1.50000000000000000000000000s", 1_500),
             ("40.95s", 40_950),
             ("0.1m", 6_000),
             ("5m", 300_000),
@@ -102,7 +113,10 @@ mod tests {
             ("10", DurationError::NoUnit),
             ("1d", DurationError::Unit("d".to_owned())),
             ("0.5ms", DurationError::Precision),
-            ("99999999999999999999s", DurationError::Precision),
+            ("0.0000000000000000000000001s", DurationError::Precision),
+            ("99999999999999999999s", DurationError::Length),
+            ("18446744073709551615h", DurationError::Length),
+            ("18446744073709551.616s", DurationError::Length),
         ] {
             assert_eq!(parse(text), Err(error), "{text}");
         }

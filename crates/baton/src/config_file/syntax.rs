@@ -4,6 +4,19 @@ use std::collections::BTreeSet;
 
 use super::problem::{Certainty, Problem, Span};
 
+/// What the blocks of a keepalived.conf begin with.
+const KEEPALIVED_BLOCKS: [&str; 9] = [
+    "global_defs",
+    "static_ipaddress",
+    "static_routes",
+    "virtual_server",
+    "virtual_server_group",
+    "vrrp_instance",
+    "vrrp_script",
+    "vrrp_sync_group",
+    "vrrp_track_process",
+];
+
 /// Returns the syntax errors as problems, together with those of the others that are no consequence of one.
 ///
 /// The parser reads on after an error, so one slip can be followed by more on its line, and by keys that seem to be
@@ -15,6 +28,16 @@ pub(super) fn with_syntax_errors(
 ) -> Vec<Problem> {
     if errors.is_empty() {
         return others;
+    }
+    if let Some(block) = keepalived_block(text) {
+        return vec![
+            Problem::at(block, "This is Keepalived's format, and Baton reads TOML")
+                .label("a block of a keepalived.conf")
+                .help(
+                    "write a file like config/pair.toml; the README says under \"Coming from Keepalived\" what its keys are \
+                     called here",
+                ),
+        ];
     }
     let mut lines = BTreeSet::new();
     let mut problems: Vec<_> = errors
@@ -31,6 +54,22 @@ pub(super) fn with_syntax_errors(
     problems.extend(others.into_iter().filter(independent));
     problems.sort();
     problems
+}
+
+/// Returns where the first block of Keepalived's format begins, if there is one.
+fn keepalived_block(text: &str) -> Option<Span> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let block = line.trim();
+        let is_named =
+            block.split([' ', '\t', '{']).next().is_some_and(|word| KEEPALIVED_BLOCKS.contains(&word));
+        if is_named && block.ends_with('{') && !block.contains('=') {
+            let start = start + line.len() - line.trim_start().len();
+            return Some(Span { start, end: start + block.len() });
+        }
+        start += line.len();
+    }
+    None
 }
 
 fn line_start(text: &str, span: Span) -> usize {
