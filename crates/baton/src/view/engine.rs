@@ -86,15 +86,50 @@ impl fmt::Display for EngineView {
         }
         formatter.write_str(if self.memory_locked { ", memory locked" } else { ", memory not locked" })?;
         if let Some(LatenessView { p50, p99, p999: _, max, max_at }) = &self.lateness_milliseconds {
+            let deadlines = if self.deadlines == 1 { "deadline" } else { "deadlines" };
+            writeln!(formatter, "; {} {deadlines}, {} too late", self.deadlines, self.late)?;
             write!(
                 formatter,
-                "; {} deadlines, half at most {p50:.3} ms late, 99% at most {p99:.3} ms, all at most {max:.3} ms ({}); \
-                 {} too late",
-                self.deadlines,
+                "  half at most {p50:.3} ms late, 99% {p99:.3} ms, all {max:.3} ms ({})",
                 short(*max_at),
-                self.late
             )?;
         }
         writeln!(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(deadlines: u64) -> EngineView {
+        EngineView {
+            realtime_priority: Some(10),
+            memory_locked: true,
+            processors: Vec::new(),
+            deadlines,
+            late: 12,
+            lateness_milliseconds: Some(LatenessView {
+                p50: 1.234,
+                p99: 1.234,
+                p999: 1.234,
+                max: 1.234,
+                max_at: Timestamp::UNIX_EPOCH,
+            }),
+            lateness_histogram: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_engine_fits_into_a_terminal_of_80_columns() {
+        let shown = view(1_000_000).to_string();
+        let widest = shown.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{widest:?} in\n{shown}");
+    }
+
+    #[test]
+    fn one_deadline_is_no_plural() {
+        assert!(view(1).to_string().contains("; 1 deadline, "), "{}", view(1));
+        assert!(view(2).to_string().contains("; 2 deadlines, "), "{}", view(2));
     }
 }
