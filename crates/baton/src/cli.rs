@@ -101,7 +101,7 @@ pub enum Command {
         /// The file [default: the one of --config].
         file: Option<PathBuf>,
     },
-    /// Show virtual routers, virtual servers and real servers.
+    /// Show virtual routers, sync groups, tracks, virtual servers, real servers and hooks.
     Status {
         /// As JSON.
         #[arg(long)]
@@ -128,8 +128,8 @@ pub enum Command {
     Clean,
     /// Boot the nodes of a configuration in network namespaces, break things, report the outage of each drill.
     Rehearse {
-        /// The configuration file.
-        file: PathBuf,
+        /// The file [default: the one of --config].
+        file: Option<PathBuf>,
     },
 }
 
@@ -168,6 +168,31 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_into_a_terminal_of_80_columns() {
+        let mut cli = Cli::command().term_width(80);
+        cli.build();
+        let own = cli.render_long_help();
+        let helps = cli.get_subcommands_mut().map(clap::Command::render_long_help);
+        for help in helps.chain([own]) {
+            let help = help.to_string();
+            let longest = help.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(80), "{longest:?} in\n{help}");
+        }
+    }
+
+    #[test]
+    fn check_and_rehearse_take_the_file_of_config_unless_they_are_given_one() {
+        let command =
+            |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| (cli.place.config, cli.command));
+        let config = PathBuf::from("a.toml");
+        assert_eq!(
+            command("baton rehearse --config a.toml").unwrap(),
+            (config.clone(), Command::Rehearse { file: None })
+        );
+        assert_eq!(command("baton check --config a.toml").unwrap(), (config, Command::Check { file: None }));
     }
 
     #[test]

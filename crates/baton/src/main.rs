@@ -112,7 +112,7 @@ fn execute(place: &Place, command: Command) -> Result<ExitCode, CommandError> {
             let Released { virtual_routers } = ask(&place.socket, Method::POST, &format!("/release/{name}"))?;
             writeln!(output, "back by its priority: {}", virtual_routers.join(", "))?;
         }
-        Command::Rehearse { file } => rehearse::rehearse(&file)?,
+        Command::Rehearse { file } => rehearse::rehearse(file.as_ref().unwrap_or(&place.config))?,
         Command::Clean => {
             let _claim = Claim::new()?;
             let cleaned = reconciler::clean(&run::record_path(&place.socket))?;
