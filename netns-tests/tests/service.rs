@@ -1,5 +1,6 @@
 //! `config/baton.service`: a node that has what the unit grants it, and nothing else.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -93,16 +94,23 @@ fn launch(pair: &mut Pair, node: &str, starter: &[String]) {
     pair.daemon(node).wait_for_socket(LIMIT).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// An elected pair that needs all the rights of the unit, and the folder that its programs write to.
+/// A pair that needs all the rights of the unit, and the folder that its programs write to.
 #[track_caller]
-fn elected() -> (Pair, PathBuf) {
-    let mut pair = Pair::idle("");
+fn idle() -> (Pair, PathBuf) {
+    let pair = Pair::idle("");
     let said = pair.folder().path().join("said");
     let allow = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
     let made = fs::create_dir(&said).and_then(|()| allow(&said, 0o777));
     made.and_then(|()| allow(pair.folder().path(), 0o755)).unwrap_or_else(|error| panic!("{error}"));
     let everything = EVERYTHING.replace("$HERE", &said.to_string_lossy());
     pair.configure(&netns_tests::pair(&[WEB, &everything]));
+    (pair, said)
+}
+
+/// The same, elected with the rights of the unit.
+#[track_caller]
+fn elected() -> (Pair, PathBuf) {
+    let (mut pair, said) = idle();
     for node in ["lb1", "lb2"] {
         launch(&mut pair, node, &rights());
     }
@@ -176,6 +184,58 @@ fn what_the_unit_runs_after_a_death_of_all_processes_leaves_nothing_behind() {
     assert_eq!([VIRTUAL, CLOSED].map(|address| pair.holders(address)), [["lb2"]; 2]);
     let tables = pair.machine("lb1").run(&["nft", "list", "tables"]).unwrap();
     assert!(!tables.contains("baton"), "{tables}");
+}
+
+/// The system calls that the unit's filter lets through. A set (`@name`) stands for others, and for sets again.
+fn allowed_calls() -> BTreeSet<String> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let mut names: Vec<_> = values("SystemCallFilter").flat_map(words).collect();
+    let mut calls = BTreeSet::new();
+    while let Some(name) = names.pop() {
+        assert!(!name.starts_with('~'), "{name} is a list of what is forbidden, not of what is let through");
+        if name.starts_with('@') {
+            let set = Command::new("systemd-analyze").args(["syscall-filter", &name]).output();
+            let set = set.unwrap_or_else(|error| panic!("Cannot start systemd-analyze: {error}"));
+            let members = String::from_utf8_lossy(&set.stdout);
+            names.extend(members.lines().skip(1).filter(|line| !line.contains('#')).flat_map(words));
+        } else {
+            calls.insert(name);
+        }
+    }
+    calls
+}
+
+/// A call that the filter lacks would end the daemon (`SIGSYS`), a family that is not let through cost it a socket.
+#[test]
+fn the_filters_of_the_unit_let_through_all_that_a_daemon_asks_the_kernel_for() {
+    let (mut pair, said) = idle();
+    let trace = pair.folder().path().join("trace");
+    let tracer = ["strace", "-D", "-f", "-q", "-e", "signal=none", "-o", &trace.to_string_lossy()];
+    launch(&mut pair, "lb1", &[tracer.map(str::to_owned).to_vec(), rights()].concat());
+    pair.wait_for_holder_of_all(&[VIRTUAL, CLOSED], "lb1");
+    let lb1 = pair.daemon("lb1");
+    lb1.wait_for("hook_succeeded", &[("hook", "test")], LIMIT);
+    lb1.wait_for("track_timed_out", &[("track", "hung")], LIMIT);
+    assert!(said.join("lb1").exists());
+    lb1.ask(&words("ExecReload"));
+    lb1.stop(LIMIT);
+
+    let guard = lb1.process().id().as_raw_nonzero().to_string();
+    let asked = || fs::read_to_string(&trace).unwrap_or_default();
+    let is_end = |line: &str| line.starts_with(&guard) && line.contains("+++ exited");
+    wait_until("The end of the trace", LIMIT, || Ok(asked().lines().any(is_end))).unwrap();
+    let asked = asked();
+    let calls = asked.lines().filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('));
+    let calls: Vec<_> = calls.filter(|(name, _)| !name.contains(' ')).collect();
+    let names: BTreeSet<_> = calls.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert!(names.contains("sched_setscheduler"), "{names:?}");
+    assert_eq!(names.difference(&allowed_calls()).collect::<Vec<_>>(), [""; 0]);
+
+    let families = calls.iter().filter(|(name, _)| *name == "socket");
+    let families: BTreeSet<_> = families.filter_map(|(_, rest)| Some(rest.split_once(',')?.0)).collect();
+    let allowed = values("RestrictAddressFamilies").flat_map(str::split_whitespace).collect();
+    assert_eq!(families.difference(&allowed).copied().collect::<Vec<_>>(), [""; 0]);
+    assert!(families.contains("AF_PACKET"), "{families:?}");
 }
 
 /// Needs a kernel that lets root raise limits; a container's root may not, and is root on a test kernel.
