@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -237,11 +238,14 @@ fn a_pass_that_is_called_off_while_hooks_prepare_it_has_those_of_the_active_run_
     pair.start("lb1");
     pair.daemon("lb1").wait_for("hook_succeeded", &[("hook", "serve")], LIMIT);
     let mut pass = pair.place("lb1").command(&["pass", "web"]);
-    let _passing = pair.machine("lb1").spawn("pass", &mut pass).unwrap();
+    let pass = pass.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for_text(&pair, "said", |text| text == "active\nbefore_release\n");
     let answer = pair.daemon("lb1").ask(&["release", "web"]);
     assert_eq!(answer.code, 0, "{answer:?}");
     pair.daemon("lb1").wait_for("hand_over_called_off", &[("virtual_router", "web")], LIMIT);
+    let passed = pass.wait_with_output().unwrap();
+    let complaint = "error: web was released before it was handed over\n";
+    assert_eq!((passed.status.code(), &*String::from_utf8_lossy(&passed.stderr)), (Some(1), complaint));
     wait_for_text(&pair, "said", |text| text == "active\nbefore_release\nactive\n");
 
     // That what prepares it is done changes nothing any more.

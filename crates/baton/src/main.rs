@@ -150,7 +150,11 @@ fn report_passing(passed: &Passed, name: &str) -> Result<(), CommandError> {
             }
             Fate::NotActive => writeln!(output, "{router}: was not Active here, and stays away")?,
             Fate::NobodyTookOver => writeln!(output, "{router}: nobody took over, this node goes on")?,
+            Fate::CalledOff => writeln!(output, "{router}: released meanwhile, this node goes on")?,
         }
+    }
+    if passed.virtual_routers.values().any(|fate| matches!(fate, Fate::CalledOff)) {
+        return Err(CommandError::Refused(format!("{name} was released before it was handed over")));
     }
     if passed.virtual_routers.values().all(|fate| matches!(fate, Fate::NobodyTookOver)) {
         return Err(CommandError::Refused(format!(

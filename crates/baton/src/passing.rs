@@ -40,6 +40,8 @@ pub enum Fate {
     },
     /// Nobody claimed the role; this node goes on.
     NobodyTookOver,
+    /// It was released before its hooks had run; this node goes on.
+    CalledOff,
     /// This node was not Active anyway; it stays away all the same.
     NotActive,
 }
@@ -176,6 +178,7 @@ fn fate(config: &Config, router: &RouterStatus, asked: Instant) -> Option<Fate> 
                 Some(Fate::HandedOver { to: peer, node: node_at(config, peer), milliseconds })
             }
             HandOverOutcome::Nobody => Some(Fate::NobodyTookOver),
+            HandOverOutcome::CalledOff => Some(Fate::CalledOff),
         },
         Some(_) | None => match router.state {
             RouterState::Initialize | RouterState::Backup | RouterState::Fault => {

@@ -246,6 +246,8 @@ pub enum HandOverOutcome {
     },
     /// Nobody claimed the role.
     Nobody,
+    /// It was called off before the role was released.
+    CalledOff,
 }
 
 /// Where a virtual router stands, as an operator sees it.

@@ -116,6 +116,8 @@ pub enum HandOverOutcomeView {
     },
     /// Nobody claimed the role.
     NobodyTookOver,
+    /// It was called off before the role was released.
+    CalledOff,
 }
 
 impl HandOverView {
@@ -127,6 +129,7 @@ impl HandOverView {
                 HandOverOutcomeView::HandedOver { to: peer, milliseconds: took.as_secs_f64() * 1e3 }
             }
             HandOverOutcome::Nobody => HandOverOutcomeView::NobodyTookOver,
+            HandOverOutcome::CalledOff => HandOverOutcomeView::CalledOff,
         };
         Self { since: calendar.time(hand_over.since), outcome }
     }

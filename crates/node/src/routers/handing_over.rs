@@ -260,7 +260,7 @@ impl Routers {
         if member.away.take().is_some() {
             member.reconfigure(now);
             self.timers.set(Timer::Away(name.clone()), None);
-            self.call_off_preparation(name, outputs);
+            self.call_off_preparation(name, now, outputs);
             outputs.push(RoutersOutput::Report(Report::ComesBack { router: name.clone() }));
         }
     }

@@ -11,6 +11,7 @@ use crate::fault::Voice;
 use crate::hooks::Subject;
 use crate::name::RouterName;
 use crate::report::{HandOverReason, Report};
+use crate::status::{HandOver, HandOverOutcome};
 
 /// A hand-over that waits for hooks.
 #[derive(Clone, Debug)]
@@ -116,10 +117,16 @@ impl Routers {
     }
 
     /// Ends the preparation of a hand-over that was to keep the role away from this node, and is not wanted any more.
-    pub(super) fn call_off_preparation(&mut self, name: &RouterName, outputs: &mut Vec<RoutersOutput>) {
+    pub(super) fn call_off_preparation(
+        &mut self,
+        name: &RouterName,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
         let Some(member) = self.members.get_mut(name) else { return };
         if let Some(called_off) = member.preparing.take_if(|preparing| preparing.reason.only_keeps_away()) {
             member.reason = called_off.before;
+            member.hand_over = Some(HandOver { since: now, outcome: HandOverOutcome::CalledOff });
             self.timers.set(Timer::Preparation(name.clone()), None);
             outputs.push(RoutersOutput::Report(Report::HandOverCalledOff { router: name.clone() }));
         }

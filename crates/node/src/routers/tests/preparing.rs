@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::{HookAction, HookConfig, Occasion, WebhookUrl};
 use crate::name::HookName;
+use crate::status::{HandOver, HandOverOutcome};
 
 const BOUND: Duration = Duration::from_millis(800);
 
@@ -78,6 +79,8 @@ fn a_pass_that_is_called_off_while_its_hooks_run_hands_nothing_over_and_a_stop_i
     let called_off = passed.handle(release(), at(3_800));
     assert!(reports(&called_off).contains(&&Report::HandOverCalledOff { router: router("web") }));
     let status = &passed.status().virtual_routers["web"];
+    let outcome = HandOverOutcome::CalledOff;
+    assert_eq!(status.hand_over, Some(HandOver { since: at(3_800), outcome }));
     assert_eq!(status.reason, alone().status().virtual_routers["web"].reason);
     assert_eq!(sent(&passed.handle(prepared("web"), at(3_900))), []);
     let outputs = run_until(&mut passed, at(6_000));
