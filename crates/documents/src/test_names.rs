@@ -30,19 +30,26 @@ pub fn only_names(cell: &str) -> Option<Vec<&str>> {
     cell.split(", ").map(|name| name.strip_prefix('`')?.strip_suffix('`')).collect()
 }
 
-/// The functions below `#[test]`, or one of its kind, with other attributes in between.
+/// The functions below `#[test]`, or one of its kind, with other attributes in between. One that is ignored shows nothing.
 fn functions(source: &str) -> Vec<String> {
     let mut names = Vec::new();
-    let mut is_test = false;
+    let mut attributes = Vec::new();
     for line in source.lines().map(str::trim) {
         if line.starts_with("#[") {
-            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-        } else if let Some((_, declared)) = line.split_once("fn ").filter(|_| is_test) {
-            names.extend(declared.split_once('(').map(|(name, _)| name.to_owned()));
-            is_test = false;
+            attributes.push(line);
+        } else if let Some((_, declared)) = line.split_once("fn ") {
+            if is_run(&attributes) {
+                names.extend(declared.split_once('(').map(|(name, _)| name.to_owned()));
+            }
+            attributes.clear();
         }
     }
     names
+}
+
+fn is_run(attributes: &[&str]) -> bool {
+    let has = |start: &str| attributes.iter().any(|attribute| attribute.starts_with(start));
+    (has("#[test]") || has("#[tokio::test")) && !has("#[ignore")
 }
 
 /// The functions in `trials![…]`, with which a test that has a harness of its own lists them.
@@ -59,7 +66,7 @@ mod tests {
 
     #[test]
     fn functions_and_trials_are_tests_and_nothing_else_is() {
-        let source = "#[test]\n#[ignore]\nfn a_test() {\n}\nfn no_test() {}\n";
+        let source = "#[test]\n#[track_caller]\nfn a_test() {\n}\nfn no_test() {}\n#[test]\n#[ignore]\nfn ignored() {}\n";
         assert_eq!(functions(source), ["a_test"]);
         assert_eq!(
             trials("trials![\n    first,\n    second;\n    alone: third\n]"),
