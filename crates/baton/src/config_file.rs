@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use node_section::{NodeKind, NodeSection};
 use problem::{Problem, Problems};
 pub(crate) use programs::Machine;
 use programs::Program;
+use settled_file::ReadError;
 
 mod authentication_rules;
 mod authentication_section;
@@ -45,6 +46,7 @@ mod routing_section;
 mod section;
 mod server_rules;
 mod server_section;
+mod settled_file;
 mod suggestion;
 mod syntax;
 mod track_rules;
@@ -64,10 +66,10 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads a file.
+    /// Reads a file, once nobody is writing it any more; it blocks until then, for a few seconds at most.
     ///
     /// # Errors
-    /// Everything that is wrong with it, also that it cannot be read.
+    /// Everything that is wrong with it, also that it cannot be read, or that somebody goes on writing it.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigErrors> {
         Self::read_with_text(path).map(|(file, _)| file)
     }
@@ -198,8 +200,7 @@ fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
     let mut bytes = Vec::new();
     // One byte more than is allowed tells a file that is too large from one that fits, also where the size is not
     // known before, as in a pipe.
-    File::open(path)
-        .and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut bytes))
+    settled_file::read(|| File::open(path).map_err(ReadError::System), FILE_LIMIT + 1, &mut bytes)
         .map_err(|error| errors_of_file(name, unreadable(&error, name)))?;
     if bytes.len() as u64 > FILE_LIMIT {
         let problem = Problem::of_file(format!("{name} has more than {} MiB", FILE_LIMIT >> 20));
@@ -218,18 +219,21 @@ fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
     })
 }
 
-fn unreadable(error: &io::Error, name: &str) -> Problem {
-    let problem = Problem::of_file(format!("Cannot read {name}: {error}"));
-    if error.kind() == ErrorKind::NotFound {
-        return problem.help(
+fn unreadable(error: &ReadError, name: &str) -> Problem {
+    let help = match error {
+        ReadError::BeingWritten => {
+            "save it first, then ask again; nobody waits for a file that is written beside it and renamed"
+        }
+        ReadError::System(error) if error.kind() == ErrorKind::NotFound => {
             "write the configuration there, or name another file with --config FILE; \
-             the folder config/ of the source has examples to start from",
-        );
-    }
-    if error.kind() == ErrorKind::PermissionDenied {
-        return problem.help("run as a user who may read it (root), or let this user read it");
-    }
-    problem.help("name the configuration file with --config FILE")
+             the folder config/ of the source has examples to start from"
+        }
+        ReadError::System(error) if error.kind() == ErrorKind::PermissionDenied => {
+            "run as a user who may read it (root), or let this user read it"
+        }
+        ReadError::System(_) => "name the configuration file with --config FILE",
+    };
+    Problem::of_file(format!("Cannot read {name}: {error}")).help(help)
 }
 
 #[cfg(test)]

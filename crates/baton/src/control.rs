@@ -1,14 +1,16 @@
 //! What an operator can ask of a running daemon, by signal or by its API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use node::config::Config;
 use node::difference::differences;
 use node::hooks::HooksInput;
+use node::name::NodeName;
 use node::report::Report;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 
 use crate::bond::{Bond, Word};
 use crate::checker::CheckerCommand;
@@ -21,11 +23,12 @@ use crate::view::{Calendar, NodeView};
 /// A running daemon, as its operator sees it.
 pub struct Control {
     pub config_path: PathBuf,
-    /// What runs now; held while a reload is under way, so that reloads come one after another.
-    pub config: Mutex<Arc<Config>>,
+    /// What runs now; the tracker follows it.
+    pub config: watch::Sender<Arc<Config>>,
+    /// Held while a reload is under way, so that reloads come one after another.
+    pub reloading: Mutex<()>,
     pub engine: mpsc::Sender<EngineCommand>,
     pub checker: mpsc::Sender<CheckerCommand>,
-    pub tracker: watch::Sender<Arc<Config>>,
     pub engine_status: watch::Receiver<Arc<EngineStatus>>,
     pub hooks: HookLine,
     pub journal: Journal,
@@ -50,15 +53,16 @@ pub enum ReloadError {
 }
 
 impl Control {
-    /// Reads the configuration file again, applies the difference and returns it, one line for each.
+    /// Reads the configuration file again, once nobody is writing it any more, applies the difference and returns it, one
+    /// line for each.
     ///
     /// # Errors
     /// [`ReloadError`]; the running configuration stays then.
     pub async fn reload(&self) -> Result<Vec<String>, ReloadError> {
-        let mut running = self.config.lock().await;
-        let read = ConfigFile::read_with_text(&self.config_path).and_then(|(file, text)| {
-            Ok((file.with_fit_programs(&text, Machine::Node)?.resolve(&running.node)?, text))
-        });
+        let _turn = self.reloading.lock().await;
+        let running = Arc::clone(&self.config.borrow());
+        let (path, node) = (self.config_path.clone(), running.node.clone());
+        let read = spawn_blocking(move || read(&path, &node)).await.expect("reading does not panic");
         let (config, text) = match read {
             Ok((config, text)) => (Arc::new(config.adopt_unchanged(&running)), text),
             Err(errors) => {
@@ -72,8 +76,7 @@ impl Control {
         self.hooks.tell(HooksInput::Reload(Arc::clone(&config)));
         self.bond.tell([Word::Configuration { text }]);
         // After the engine: it takes no notice of tracks that it does not know.
-        self.tracker.send_replace(Arc::clone(&config));
-        *running = config;
+        self.config.send_replace(config);
         self.journal.tell(Report::Reloaded { changes: changes.clone() });
         Ok(changes)
     }
@@ -87,7 +90,7 @@ impl Control {
         self.checker.send(CheckerCommand::Status(asked)).await.map_err(|_| Stopping)?;
         let pools = answer.await.map_err(|_| Stopping)?;
         let hooks = self.hooks.status().await.ok_or(Stopping)?;
-        let node = self.config.lock().await.node.clone();
+        let node = self.config.borrow().node.clone();
         // Nothing was ever seen through the receiver that this one begins as, so it waits for the engine's first word alone.
         let mut engine_status = self.engine_status.clone();
         engine_status.changed().await.map_err(|_| Stopping)?;
@@ -96,6 +99,12 @@ impl Control {
         calendar.follow(host::clock::now(), Timestamp::now());
         Ok(NodeView::new(&node, &engine, &pools, &hooks, *calendar))
     }
+}
+
+/// Reads what a node is to do, and the text that says so; blocks while that is being written.
+fn read(path: &Path, node: &NodeName) -> Result<(Config, String), ConfigErrors> {
+    let (file, text) = ConfigFile::read_with_text(path)?;
+    Ok((file.with_fit_programs(&text, Machine::Node)?.resolve(node)?, text))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use host::clock::now;
@@ -94,7 +95,7 @@ impl Control {
     /// [`PassError`]. After [`PassError::Unknown`] and [`PassError::Owner`] nothing was handed over. After
     /// [`PassError::Unfinished`] the hand-over goes on, and after [`PassError::Stopping`] it may have begun.
     pub async fn pass(&self, name: &str, time: Option<Duration>) -> Result<Passed, PassError> {
-        let config = self.config.lock().await.clone();
+        let config = Arc::clone(&self.config.borrow());
         let routers = named(&config, name)?;
         let owner = |router: &&RouterName| config.virtual_routers[*router].priority == Priority::OWNER;
         if let Some(router) = routers.iter().find(owner) {
@@ -126,7 +127,7 @@ impl Control {
     /// # Errors
     /// [`PassError`] when there is nothing to release.
     pub async fn release(&self, name: &str) -> Result<Released, PassError> {
-        let config = self.config.lock().await.clone();
+        let config = Arc::clone(&self.config.borrow());
         let routers = named(&config, name)?;
         let status = self.engine_status.borrow().clone();
         let is_away = |router: &RouterName| {

@@ -26,7 +26,7 @@ use node::report::Report;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 
 use crate::api::{self, ListenError};
 use crate::bond::{self, Bond, Estate, Order, Orders, Word};
@@ -168,7 +168,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         OwnThread::start("checker", async move { Checker::new(config, &legacy, connections)?.run().await })?
     };
 
-    let (tracker, tracked_config) = watch::channel(Arc::clone(&config));
+    let (running, tracked_config) = watch::channel(Arc::clone(&config));
     let tracker_thread = {
         let tracker = Tracker::new(tracked_config, engine.clone());
         OwnThread::start("tracker", tracker.run())?
@@ -180,16 +180,15 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
             status: engine_status.clone(),
             journal: journal.clone(),
         };
-        let config = Arc::clone(&config);
         OwnThread::start("hooks", async move { HookRunner::new(config, connections)?.run().await })?
     };
 
     let control = Arc::new(Control {
         config_path: place.config.clone(),
-        config: Mutex::new(config),
+        config: running,
+        reloading: Mutex::default(),
         engine,
         checker,
-        tracker,
         engine_status,
         hooks: hook_line,
         journal: journal.clone(),
@@ -210,8 +209,9 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         writer.finish(journal);
         return Err(error);
     }
-    // With the runtime the last who could want anything are gone, and the threads end with what they own.
-    drop(runtime);
+    // With the runtime the last who could want anything are gone, and the threads end with what they own. A reload that
+    // still waits for its file is not waited for.
+    runtime.shutdown_background();
     for thread in [engine_thread.handle, checker_thread.handle, tracker_thread.handle] {
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
@@ -257,13 +257,14 @@ async fn operate(
 ) -> Result<(), RunError> {
     let mut is_guarded = true;
     let mut api = tokio::spawn(api::serve(listener, Arc::clone(&control)));
+    let hang_up = Arc::new(Notify::new());
+    tokio::spawn(reload_after_each(Arc::clone(&hang_up), Arc::clone(&control)));
     systemd::ready();
     loop {
         tokio::select! {
             order = orders.next(), if is_guarded => match order {
                 Ok(Some(Order::Stop)) => stop(&control).await,
-                // Why it did not work is told as an event.
-                Ok(Some(Order::Reload)) => drop(control.reload().await),
+                Ok(Some(Order::Reload)) => hang_up.notify_one(),
                 Ok(Some(Order::Inherit { .. } | Order::Begin)) => {}
                 Ok(None) | Err(_) => {
                     is_guarded = false;
@@ -289,6 +290,15 @@ async fn operate(
                 return Err(RunError::Ended { thread: "API", reason });
             }
         }
+    }
+}
+
+/// Reloads when it is signalled to. However often that was while a reload is under way, one more reads what stands there.
+async fn reload_after_each(hang_up: Arc<Notify>, control: Arc<Control>) {
+    loop {
+        hang_up.notified().await;
+        // Why it did not work is told as an event.
+        drop(control.reload().await);
     }
 }
 

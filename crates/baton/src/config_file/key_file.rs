@@ -1,7 +1,6 @@
 //! The files that keys of authentication are read from.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -9,6 +8,8 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 use vrrp::{Key, KeyError};
 use zeroize::Zeroizing;
+
+use super::settled_file::{self, ReadError};
 
 /// More than any key takes, in hexadecimal digits and with the end of the line.
 const FILE_LIMIT: u64 = 1024;
@@ -21,7 +22,7 @@ const OTHERS: u32 = 0o077;
 pub(super) enum KeyFileError {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(#[from] ReadError),
     /// It is a folder, a pipe, a device.
     #[error("is no file")]
     NoFile,
@@ -47,7 +48,8 @@ impl KeyFileError {
     pub(super) fn help(&self, path: &Path) -> String {
         let path = path.display();
         match self {
-            Self::Unreadable(_) | Self::NoFile => {
+            Self::Unreadable(ReadError::BeingWritten) => format!("save {path} first, then ask again"),
+            Self::Unreadable(ReadError::System(_)) | Self::NoFile => {
                 format!(
                     "make one, the same on each node: (umask 077; openssl rand -hex 32 | sed s/^/hex:/ > {path})"
                 )
@@ -66,11 +68,19 @@ impl KeyFileError {
 /// # Errors
 /// [`KeyFileError`]; the file's contents are in none of them.
 pub(super) fn read(path: &Path) -> Result<Key, KeyFileError> {
+    // With all its room from the start: a vector that grows leaves copies behind.
+    let room = usize::try_from(FILE_LIMIT).expect("a kibibyte fits") + 1;
+    let mut contents = Zeroizing::new(Vec::with_capacity(room));
+    settled_file::read(|| open(path), FILE_LIMIT, &mut contents)?;
+    Ok(Key::read(&contents)?)
+}
+
+fn open(path: &Path) -> Result<File, KeyFileError> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(ReadError::from)?;
     // What was opened is looked at, so that nobody can put another file in its place in between.
-    let file =
-        OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-    check(&file.metadata()?)?;
-    Ok(Key::read(&contents(file)?)?)
+    check(&file.metadata().map_err(ReadError::from)?)?;
+    Ok(file)
 }
 
 fn check(metadata: &Metadata) -> Result<(), KeyFileError> {
@@ -89,14 +99,6 @@ fn check(metadata: &Metadata) -> Result<(), KeyFileError> {
     }
 }
 
-fn contents(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
-    // With all its room from the start: a vector that grows leaves copies behind.
-    let room = usize::try_from(FILE_LIMIT).expect("a kibibyte fits") + 1;
-    let mut contents = Zeroizing::new(Vec::with_capacity(room));
-    file.take(FILE_LIMIT).read_to_end(&mut contents)?;
-    Ok(contents)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
@@ -104,6 +106,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::config_file::settled_file::tests::write_in_blocks;
 
     /// A file of the test's own that is gone afterwards.
     struct Scratch(PathBuf);
@@ -149,6 +152,16 @@ mod tests {
         let error = read(&file.0).unwrap_err();
         let told = format!("{error} {error:?} {}", error.help(&file.0));
         assert!(!told.contains("5ec"), "{told}");
+    }
+
+    #[test]
+    fn the_first_half_of_a_key_is_not_taken_for_the_key() {
+        let key = "the first half, 32 octets, is a key as well as all of the 64 are";
+        let file = Scratch::new("half", "", 0o600);
+        let writer = write_in_blocks(&file.0, key);
+        let read = read(&file.0).unwrap();
+        let pause = writer.join().unwrap();
+        assert!(read == Key::read(key.as_bytes()).unwrap() || !pause.is_short(), "{pause:?}");
     }
 
     #[test]

@@ -462,4 +462,8 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
     assert!(a_folder.contains("Is a directory"), "{a_folder}");
     let endless = ConfigFile::read(Path::new("/dev/zero")).unwrap_err().to_string();
     assert!(endless.contains("has more than 16 MiB"), "{endless}");
+    // One of /proc has more in it than its size says, as a file that grows while it is read.
+    let unfinished = ConfigFile::read(Path::new("/proc/version")).unwrap_err().to_string();
+    assert!(unfinished.contains("Cannot read /proc/version: it is being written"), "{unfinished}");
+    assert!(unfinished.contains("save it first"), "{unfinished}");
 }
