@@ -132,7 +132,8 @@ impl Routers {
         }
     }
 
-    /// Forgets about the preparation of a hand-over to which it did not come: the role is another's already.
+    /// Forgets about the preparation of a hand-over to which it did not come: the role is another's already. What was to
+    /// be handed over because of a fault takes no part from here on.
     pub(super) fn give_up_preparation(
         &mut self,
         name: &RouterName,
@@ -149,7 +150,7 @@ impl Routers {
                 self.stop(name, Standing::Idle, now, outputs);
                 self.conclude(outputs);
             }
-            Phase::Waiting | Phase::Running => {}
+            Phase::Waiting | Phase::Running => self.evaluate(name, now, outputs),
         }
     }
 }

@@ -272,3 +272,29 @@ fn the_state_of_a_group_says_who_is_ready_and_who_holds_it_back() {
     assert_eq!(state, RouterState::Fault);
     assert_eq!(reason, "inside holds it back: interface eth0 is down or has no carrier");
 }
+
+#[test]
+fn whoever_is_outranked_while_it_prepares_to_hand_over_for_a_fault_takes_no_part_afterwards() {
+    let (web, inside) = (virtual_router(51, 50), virtual_router(52, 60));
+    let apart = tracking(&[("web", web.clone())], &[], &script(Effect::Fault));
+    let together = tracking(&[("web", web), ("inside", inside)], &["inside", "web"], &script(Effect::Fault));
+    for config in [apart, together] {
+        let mut routers = super::preparing::with_hook(&config, "web");
+        let _ = routers.handle(seen(&routers, Observation::Passed), at(100));
+        let _ = run_until(&mut routers, at(4_000));
+        assert_eq!(state(&routers, "web"), RouterState::Active);
+        let _ = routers.handle(seen(&routers, failed()), at(4_100));
+        assert_eq!(state(&routers, "web"), RouterState::Active);
+
+        let _ = hear(&mut routers, &advertisement(51, 200), at(4_200));
+        for name in config.virtual_routers.keys() {
+            assert_eq!(state(&routers, name.as_str()), RouterState::Fault, "{name}");
+        }
+        assert_eq!(sent(&run_until(&mut routers, at(20_000))), []);
+
+        let _ = routers.handle(seen(&routers, Observation::Passed), at(20_000));
+        for name in config.virtual_routers.keys() {
+            assert_eq!(state(&routers, name.as_str()), RouterState::Backup, "{name}");
+        }
+    }
+}
