@@ -10,7 +10,7 @@ use std::fmt;
 pub use self::conduct::{
     a_deadline_passes_once, absence_told, is_release, nodes_understand_each_other, only_an_active_announces,
     only_an_active_speaks, reports_tell_every_change, said, standing_told, the_active_announces_last,
-    the_same_file_changes_nothing, traffic_goes_to_the_active,
+    the_same_file_changes_nothing, track_told, traffic_goes_to_the_active,
 };
 pub use self::election::{
     a_group_moves_together, a_hand_over_comes_to_an_end, nothing_moves_in_the_quiet, one_active,

@@ -12,7 +12,7 @@ use node::report::Report;
 use vrrp::{Centiseconds, Priority};
 
 pub use self::take_overs::End;
-use self::take_overs::TakeOver;
+use self::take_overs::{Spoke, TakeOver};
 use crate::invariants::{self, Broken};
 use crate::network::Network;
 use crate::scene::{Presence, Scene, Standing};
@@ -47,6 +47,8 @@ pub struct Referee {
     /// What they make of the time that an election takes.
     slowest_election: Duration,
     expected: Vec<TakeOver>,
+    /// What was known when each node's daemon was there last, other than now.
+    spoke: [Spoke; NODE_LIMIT],
     announced: BTreeMap<(NodeIndex, InterfaceAddress), Instant>,
     announced_last_by: BTreeMap<InterfaceAddress, NodeIndex>,
     words: Words,
@@ -97,6 +99,7 @@ impl Referee {
             lowest_priority: [Priority::OWNER; ROUTER_LIMIT],
             slowest_election: Duration::ZERO,
             expected: Vec::new(),
+            spoke: [Spoke::NEVER; NODE_LIMIT],
             announced: BTreeMap::new(),
             announced_last_by: BTreeMap::new(),
             words: Words::Kept,
@@ -160,6 +163,7 @@ impl Referee {
     /// # Errors
     /// The invariant that does not hold.
     pub fn until(&mut self, now: Instant, network: &Network) -> Result<(), Broken> {
+        self.end_track_waits(now);
         for router in self.scene.site.router_indices() {
             if self.scene.active_count(router) > 1 {
                 invariants::one_active(router, &self.scene, network, now)?;
@@ -205,6 +209,9 @@ impl Referee {
         {
             self.disturb_node(node, now);
         }
+        if let Some(track) = invariants::track_told(report) {
+            self.end_track_wait(node, track, now);
+        }
         if let Report::HandOverCalledOff { router } = report {
             self.scene.preparations.end(node, router_named(router));
         }
@@ -237,7 +244,30 @@ impl Referee {
     /// Notes that a node has looked at a track.
     pub fn see(&mut self, node: NodeIndex, index: TrackIndex, sight: Sight, now: Instant) {
         let track = self.scene.site.tracks[index.0];
-        if self.scene.book_mut(node).note(&track, index, sight) == News::Some {
+        if self.scene.book_mut(node).note(&track, index, sight, now) == News::Some {
+            self.disturb_node(node, now);
+            self.note_extremes();
+        }
+    }
+
+    /// Lets hold what tracks have shown for long enough; a node that stands still finds out when it goes on.
+    fn end_track_waits(&mut self, now: Instant) {
+        for node in self.scene.site.node_indices() {
+            if self.scene.presence(node) != Presence::Running {
+                continue;
+            }
+            for track in self.scene.site.track_indices() {
+                let Some(end) = self.scene.book(node).waits_until(track) else { continue };
+                let found_out = end.max(self.scene.disturbed(node));
+                if found_out < now {
+                    self.end_track_wait(node, track, found_out);
+                }
+            }
+        }
+    }
+
+    fn end_track_wait(&mut self, node: NodeIndex, track: TrackIndex, now: Instant) {
+        if self.scene.book_mut(node).end_wait(track, now) == News::Some {
             self.disturb_node(node, now);
             self.note_extremes();
         }
@@ -273,8 +303,9 @@ impl Referee {
         node: NodeIndex,
         outputs: &[Output],
         held: &BTreeSet<InterfaceAddress>,
+        now: Instant,
     ) -> Result<(), Broken> {
-        invariants::only_an_active_speaks(node, outputs, &self.scene, held)
+        invariants::only_an_active_speaks(node, outputs, &self.scene, held, now)
     }
 
     /// Looks whether a node's kernel may announce what it has just taken.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use monotonic::Instant;
-use node::track::{Effect, Sense, TrackWeight};
+use node::track::{Delays, Effect, Requirement, Sense, TrackWeight};
 use virtual_server::service::Weight;
 use vrrp::{Centiseconds, Family, Preemption, Priority, Restraint, Version};
 
@@ -130,7 +130,8 @@ fn play(world: &mut World, setting: &Setting, dice: &mut Dice) -> Result<(), Bro
     world.run_for(chaos + interval)?;
     heal(world, site, *quality, dice)?;
     // Until every track has been seen often enough to count.
-    let looks = site.tracks.iter().map(|track| track.interval * 2).max().unwrap_or_default();
+    let looks =
+        site.tracks.iter().map(|track| track.interval + track.longest_delay()).max().unwrap_or_default();
     world.run_for(looks)?;
     world.outlive_the_dead()?;
     world.run_for(world.hand_overs())?;
@@ -313,8 +314,15 @@ fn router(dice: &mut Dice, segment: SegmentIndex) -> SiteRouter {
 
 fn track(site: &Site, dice: &mut Dice) -> SiteTrack {
     let two = NonZeroU8::MIN.saturating_add(1);
-    let kind = match dice.below(3) {
-        0 => SiteTrackKind::File,
+    let interval = longest_interval(site).duration();
+    let delay = |dice: &mut Dice| interval * dice.pick(&[0, 0, 1, 3]) / 2;
+    let kind = match dice.below(6) {
+        0 | 1 => SiteTrackKind::File,
+        2 => SiteTrackKind::Process { delays: Delays { up: delay(dice), down: delay(dice) } },
+        3 => SiteTrackKind::Interface {
+            requirement: dice.pick(&[Requirement::Carrier, Requirement::Address]),
+            delays: Delays { up: delay(dice), down: delay(dice) },
+        },
         _ => SiteTrackKind::Script {
             rise: dice.pick(&[NonZeroU8::MIN, two]),
             fall: dice.pick(&[NonZeroU8::MIN, two]),
@@ -329,9 +337,13 @@ fn track(site: &Site, dice: &mut Dice) -> SiteTrack {
     // The configuration allows no other; a file's number has no sense of its own.
     let sense = match (kind, effect) {
         (SiteTrackKind::File, Effect::Weight(_)) => Sense::Straight,
-        _ => dice.pick(&[Sense::Straight, Sense::Straight, Sense::Reversed]),
+        (SiteTrackKind::File, Effect::Fault)
+        | (
+            SiteTrackKind::Interface { .. } | SiteTrackKind::Script { .. } | SiteTrackKind::Process { .. },
+            Effect::Weight(_) | Effect::Fault,
+        ) => dice.pick(&[Sense::Straight, Sense::Straight, Sense::Reversed]),
     };
-    SiteTrack { kind, sense, effect, interval: longest_interval(site).duration() }
+    SiteTrack { kind, sense, effect, interval }
 }
 
 fn service(site: &Site, dice: &mut Dice) -> SiteService {

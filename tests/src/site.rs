@@ -24,7 +24,8 @@ use vrrp::{
 pub use self::belongings::{Hardware, Routing, is_kept, is_there};
 use self::service::server_name;
 pub use self::service::{ServerIndex, SiteFollow, SiteService, Sorry, real_server_address, sorry_server};
-pub use self::tracks::{Sight, SiteTrack, SiteTrackKind, TRACK_LIMIT, TrackIndex, track_name};
+pub(crate) use self::tracks::Seen;
+pub use self::tracks::{Sight, SiteTrack, SiteTrackKind, TRACK_LIMIT, TrackIndex, track_name, track_named};
 
 /// The most nodes that a site has; invariants keep arrays of this length.
 pub const NODE_LIMIT: usize = 5;

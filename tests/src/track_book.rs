@@ -1,5 +1,8 @@
 //! What was seen of a node's tracks, counted apart from the node, so that its priority and its faults can be held to it.
 
+use std::time::Duration;
+
+use monotonic::Instant;
 use node::track::{Effect, Sense, WEIGHT_LIMIT};
 use vrrp::Priority;
 
@@ -16,6 +19,8 @@ struct Entry {
     /// What holds: 0 is well. Nothing before the first look.
     settled: Option<i32>,
     differing: u8,
+    /// What will hold unless it is seen no more before.
+    coming: Option<(i32, Instant)>,
 }
 
 /// Whether something else holds than before.
@@ -27,30 +32,79 @@ pub enum News {
     None,
 }
 
+/// How something has to be seen before it holds.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    /// So often in a row.
+    Looks(u8),
+    /// For so long.
+    Time(Duration),
+}
+
+const ONCE: Patience = Patience::Looks(1);
+
 impl TrackBook {
     /// Notes one look.
-    pub fn note(&mut self, track: &SiteTrack, index: TrackIndex, sight: Sight) -> News {
+    pub fn note(&mut self, track: &SiteTrack, index: TrackIndex, sight: Sight, now: Instant) -> News {
         let entry = &mut self.entries[index.0];
         let has_weight = matches!(track.effect, Effect::Weight(_));
         let (number, patience) = match (track.kind, sight) {
-            (SiteTrackKind::Script { rise, .. }, Sight::Well) => (0, rise.get()),
-            (SiteTrackKind::Script { fall, .. }, Sight::Ill(_) | Sight::Unclear) => (1, fall.get()),
-            (SiteTrackKind::File, Sight::Ill(number)) if has_weight => (i32::from(number), 1),
-            (SiteTrackKind::File, Sight::Ill(number)) => (i32::from(number != 0), 1),
+            (SiteTrackKind::Script { rise, .. }, Sight::Well) => (0, Patience::Looks(rise.get())),
+            (SiteTrackKind::Script { fall, .. }, Sight::Ill(_) | Sight::Unclear) => {
+                (1, Patience::Looks(fall.get()))
+            }
+            (SiteTrackKind::Interface { delays, .. } | SiteTrackKind::Process { delays }, Sight::Well) => {
+                (0, Patience::Time(delays.up))
+            }
+            (SiteTrackKind::Interface { delays, .. }, Sight::Ill(_) | Sight::Unclear)
+            | (SiteTrackKind::Process { delays }, Sight::Ill(_)) => (1, Patience::Time(delays.down)),
+            (SiteTrackKind::File, Sight::Ill(number)) if has_weight => (i32::from(number), ONCE),
+            (SiteTrackKind::File, Sight::Ill(number)) => (i32::from(number != 0), ONCE),
             // What was clear goes on to hold.
+            (SiteTrackKind::Process { .. }, Sight::Unclear) => return News::None,
             (SiteTrackKind::File, Sight::Unclear) if entry.settled.is_some() => return News::None,
-            (SiteTrackKind::File, Sight::Well | Sight::Unclear) => (0, 1),
+            (SiteTrackKind::File, Sight::Well | Sight::Unclear) => (0, ONCE),
         };
         if entry.settled == Some(number) {
-            entry.differing = 0;
+            (entry.differing, entry.coming) = (0, None);
             return News::None;
         }
-        entry.differing += 1;
-        if entry.settled.is_some() && entry.differing < patience {
-            return News::None;
+        entry.differing = entry.differing.saturating_add(1);
+        match patience {
+            _ if entry.settled.is_none() => {}
+            Patience::Looks(looks) if entry.differing < looks => return News::None,
+            Patience::Time(_) if entry.coming.is_some() => return News::None,
+            Patience::Time(time) if !time.is_zero() => {
+                entry.coming = Some((number, now + time));
+                return News::None;
+            }
+            Patience::Looks(_) | Patience::Time(_) => {}
         }
-        *entry = Entry { settled: Some(number), differing: 0 };
+        *entry = Entry { settled: Some(number), ..Entry::default() };
         News::Some
+    }
+
+    /// Returns when something else holds of a track, unless it is seen no more before.
+    pub fn waits_until(&self, TrackIndex(track): TrackIndex) -> Option<Instant> {
+        self.entries[track].coming.map(|(_, end)| end)
+    }
+
+    /// Lets hold what was seen for long enough by now.
+    pub fn end_wait(&mut self, TrackIndex(track): TrackIndex, now: Instant) -> News {
+        let entry = &mut self.entries[track];
+        let Some((number, _)) = entry.coming.filter(|(_, end)| *end <= now) else { return News::None };
+        *entry = Entry { settled: Some(number), ..Entry::default() };
+        News::Some
+    }
+
+    /// Waits for nothing any more.
+    pub fn stop_waiting(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.coming = None);
+    }
+
+    /// Tells whether there is a track of which nothing is known yet.
+    pub fn is_blank(&self, site: &Site) -> bool {
+        site.track_indices().any(|TrackIndex(track)| self.entries[track].settled.is_none())
     }
 
     /// Returns what a track adds to a priority.
@@ -59,8 +113,15 @@ impl TrackBook {
         let Some(number) = self.entries[index.0].settled else { return 0 };
         match track.kind {
             SiteTrackKind::File => (number * weight.get()).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT),
-            SiteTrackKind::Script { .. } if is_up(track.sense, number) => weight.get().max(0),
-            SiteTrackKind::Script { .. } => weight.get().min(0),
+            SiteTrackKind::Interface { .. }
+            | SiteTrackKind::Script { .. }
+            | SiteTrackKind::Process { .. } => {
+                if is_up(track.sense, number) {
+                    weight.get().max(0)
+                } else {
+                    weight.get().min(0)
+                }
+            }
         }
     }
 

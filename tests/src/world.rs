@@ -4,6 +4,7 @@ mod faults;
 mod guarding;
 mod outputs;
 mod preparing;
+mod tracking;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,13 +24,13 @@ use crate::event_queue::EventQueue;
 use crate::fault::Fault;
 use crate::invariants::{self, Broken};
 use crate::kernel::{Finished, Pace, Ticket};
-use crate::machine::{Attention, Daemon, Machine};
+use crate::machine::{Daemon, Machine};
 use crate::network::{Network, Quality};
 use crate::referee::Referee;
 use crate::scene::{Presence, Scene, Standing};
 use crate::site::{
-    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, SiteTrack, TrackIndex,
-    interface_name, router_name, router_named, track_name,
+    Carrier, NodeIndex, RouterIndex, SEGMENT_LIMIT, SegmentIndex, ServerIndex, Site, TrackIndex,
+    interface_name, router_name, router_named,
 };
 use crate::trace::{Detail, Trace, told};
 
@@ -84,6 +85,8 @@ pub(crate) enum Event {
     Fault(Fault),
     /// A packet reaches a node.
     Arrival { to: NodeIndex, segment: SegmentIndex, packet: Packet },
+    /// A machine is asked for an address.
+    Question { from: NodeIndex, to: NodeIndex, segment: SegmentIndex, sign: Sign },
     /// A node hears what a neighbour says of an address.
     SignArrival { to: NodeIndex, segment: SegmentIndex, sign: Sign },
     /// A reconciler is to be seen to.
@@ -290,6 +293,10 @@ impl World {
         match event {
             Event::Fault(fault) => self.suffer(fault),
             Event::Arrival { to, segment, packet } => self.arrive(to, segment, packet),
+            Event::Question { from, to, segment, sign } => {
+                self.answer_question(from, to, segment, sign);
+                Ok(())
+            }
             Event::SignArrival { to, segment, sign } => self.hear_sign(to, segment, sign),
             Event::KernelWork { node, life, ticket } => self.work(node, life, ticket),
             Event::Look { node, life, track } => self.look(node, life, track),
@@ -411,24 +418,6 @@ impl World {
         self.feed(node, Input::Reconciled(outcome))
     }
 
-    fn look(&mut self, node: NodeIndex, life: u32, track: TrackIndex) -> Result<(), Broken> {
-        let machine = &mut self.machines[node.0];
-        if machine.life != life || machine.attention == Attention::Elsewhere {
-            return Ok(());
-        }
-        if let Daemon::Paused(_, backlog) = &mut machine.daemon {
-            backlog.push(Event::Look { node, life, track });
-            return Ok(());
-        }
-        let sight = machine.sights[track.0];
-        let (SiteTrack { kind, interval, .. }, name) =
-            (self.referee.scene.site.tracks[track.0], track_name(track));
-        let config = Arc::clone(&machine.config.tracks[&name]);
-        self.queue.put(self.now + interval, Event::Look { node, life, track });
-        self.referee.see(node, track, sight, self.now);
-        self.feed(node, Input::Tracked { track: name, config, seen: sight.seen(kind) })
-    }
-
     fn answer(
         &mut self,
         node: NodeIndex,
@@ -490,7 +479,7 @@ impl World {
     fn end(&mut self, node: NodeIndex) -> Result<(), Broken> {
         let machine = &mut self.machines[node.0];
         machine.daemon = Daemon::Absent;
-        self.referee.scene.set_presence(node, Presence::Absent);
+        self.referee.set_presence(node, Presence::Absent, self.now);
         self.trace.note(Detail::Story, node, self.now, || "ends".to_owned());
         invariants::a_stop_leaves_nothing(node, machine.kernel.held())
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
-use node::track::{Effect, Sense, TrackWeight};
+use node::track::{Delays, Effect, Requirement, Sense, TrackWeight};
 use pair::{INSIDE, LB1, LB2, OUTSIDE, setting, sync_group};
 use simulator::fault::Fault;
 use simulator::invariants::Broken;
@@ -174,6 +174,32 @@ fn a_track_without_a_weight_takes_the_role_away_and_one_with_a_weight_outranks()
         (Fault::Track(LB1, uplink, Sight::Ill(1)), 6_000),
     ];
     tell("a_track_without_a_weight_takes_the_role_away_and_one_with_a_weight_outranks", &setting, &chapters);
+}
+
+#[test]
+fn processes_and_an_interface_that_are_gone_for_less_than_their_delays_move_nobody() {
+    let interval = Duration::from_secs(1);
+    let seconds = |up, down| Delays { up: Duration::from_secs(up), down: Duration::from_secs(down) };
+    let processes = SiteTrackKind::Process { delays: seconds(3, 2) };
+    let link = SiteTrackKind::Interface { requirement: Requirement::Address, delays: seconds(2, 4) };
+    let fault = SiteTrack { kind: processes, sense: Sense::Straight, effect: Effect::Fault, interval };
+    let weight = TrackWeight::new(-60).expect("it is between -253 and 253");
+    let weighty = SiteTrack { kind: link, effect: Effect::Weight(weight), ..fault };
+    let mut setting = setting(&[150, 100]);
+    setting.site.service = None;
+    setting.site.tracks = vec![fault, weighty];
+    let (disk, uplink) = (TrackIndex(0), TrackIndex(1));
+    let chapters = [
+        (Fault::Track(LB1, disk, Sight::Ill(1)), 1_100),
+        (Fault::Track(LB1, disk, Sight::Well), 3_000),
+        (Fault::Track(LB1, uplink, Sight::Unclear), 3_100),
+        (Fault::Track(LB1, uplink, Sight::Well), 6_000),
+        (Fault::Track(LB1, disk, Sight::Ill(1)), 5_000),
+        (Fault::Track(LB1, disk, Sight::Well), 8_000),
+        (Fault::Track(LB1, uplink, Sight::Ill(1)), 9_000),
+    ];
+    let name = "processes_and_an_interface_that_are_gone_for_less_than_their_delays_move_nobody";
+    tell(name, &setting, &chapters);
 }
 
 #[test]

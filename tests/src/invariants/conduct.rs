@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 use crate::scene::{Absence, Scene, Standing};
 use crate::site::{
     NodeIndex, ROUTER_LIMIT, RouterIndex, TrackIndex, node_name, router_name, router_named, router_of_vrid,
-    track_name,
+    track_name, track_named,
 };
 
 /// Where the identifier and the priority stand in an advertisement of either version.
@@ -58,9 +58,11 @@ pub fn only_an_active_speaks(
     outputs: &[Output],
     scene: &Scene,
     held: &BTreeSet<InterfaceAddress>,
+    now: Instant,
 ) -> Result<(), Broken> {
     let before = scene.standings_of(node);
     let mut standings = before;
+    let mut book = *scene.book(node);
     let mut claims = [false; ROUTER_LIMIT];
     let mut releases = [false; ROUTER_LIMIT];
     for output in outputs {
@@ -81,7 +83,8 @@ pub fn only_an_active_speaks(
                     );
                     releases[router] = true;
                 } else {
-                    let sum = scene.seat(node, RouterIndex(router)).priority;
+                    let base = scene.site.seat(node, RouterIndex(router)).priority;
+                    let sum = book.priority(&scene.site, base);
                     // One that is about to hand over goes on as it was.
                     let hands_over = scene.preparations.of(node, RouterIndex(router)).is_some();
                     ensure!(
@@ -98,6 +101,9 @@ pub fn only_an_active_speaks(
                     // The advertisement with which it becomes Active comes just before the report.
                     claims[router] &= standing != Standing::Active;
                     standings[router] = standing;
+                }
+                if let Some(track) = track_told(report) {
+                    book.end_wait(track, now);
                 }
             }
             Output::Announce(announcement) => {
@@ -294,6 +300,15 @@ pub fn standing_told(report: &Report) -> Option<(RouterIndex, Standing)> {
         return None;
     };
     Some((router_named(router), standing))
+}
+
+/// Returns which track a report says to be up or down.
+pub fn track_told(report: &Report) -> Option<TrackIndex> {
+    if let Report::TrackUp { track, .. } | Report::TrackDown { track, .. } = report {
+        Some(track_named(track))
+    } else {
+        None
+    }
 }
 
 /// Returns which virtual router a report is about and whether it prefers others from now on, when that is what it tells.

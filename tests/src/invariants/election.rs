@@ -98,7 +98,8 @@ pub fn quiet_means_one_best_active(
     Ok(())
 }
 
-/// A node that runs takes part in every election unless an interface or a track is down or the kernel refuses an address.
+/// A node that runs takes part in every election unless an interface or a track is down, nothing is known of a track yet, or
+/// the kernel refuses an address.
 ///
 /// # Errors
 /// [`Broken`] with the node.
@@ -106,6 +107,7 @@ pub fn whoever_can_takes_part(node: NodeIndex, router: RouterIndex, scene: &Scen
     let standing = scene.standing(node, router);
     let may_be_out = scene.has_refused(node)
         || scene.book(node).is_faulted(&scene.site)
+        || scene.book(node).is_blank(&scene.site)
         || scene
             .together_with(router)
             .any(|other| scene.carrier(node, scene.segment(other)) == Carrier::Down);

@@ -35,7 +35,32 @@ pub enum End {
     Silent,
 }
 
+/// Until when a node could advertise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spoke {
+    until: Instant,
+    /// Since when the world had been quiet then.
+    quiet_since: Instant,
+}
+
+impl Spoke {
+    pub(super) const NEVER: Self = Self { until: Instant::START, quiet_since: Instant::START };
+}
+
 impl Referee {
+    /// Notes whether a node's daemon is there from now on.
+    pub fn set_presence(&mut self, node: NodeIndex, presence: Presence, now: Instant) {
+        self.spoke[node.0] = self.spoke(node, now);
+        self.scene.set_presence(node, presence);
+    }
+
+    fn spoke(&self, node: NodeIndex, now: Instant) -> Spoke {
+        match self.scene.presence(node) {
+            Presence::Running => Spoke { until: now, quiet_since: self.quiet_since },
+            Presence::Paused | Presence::Leaving | Presence::Absent => self.spoke[node.0],
+        }
+    }
+
     /// Notes that a node ends, and expects its successor in each virtual router where one must come.
     pub fn expect_take_over_after(&mut self, from: NodeIndex, end: End, network: &Network, now: Instant) {
         let mut expected = Vec::new();
@@ -127,15 +152,18 @@ impl Referee {
             let hears = is_heard && network.is_open(segment, from, heir) && !self.may_be_disbelieved();
             let is_accepted = !self.scene.preempts(heir, router) || theirs.priority >= ours.priority;
             let both_stand_since = self.scene.since(from, router).max(self.scene.since(heir, router));
-            let known_since = both_stand_since.max(self.quiet_since);
-            let has_heard = known_since + theirs.interval.duration() + 2 * network.longest_delay() < now;
+            let spoke = self.spoke(from, now);
+            let known_since = both_stand_since.max(spoke.quiet_since);
+            let has_heard =
+                known_since + theirs.interval.duration() + 2 * network.longest_delay() < spoke.until;
             let learned = if hears && is_accepted && has_heard {
                 theirs.interval
             } else {
                 self.longest_interval[router.0]
             };
             match end {
-                End::Planned if hears && network.quality().order == Order::Kept => {
+                // The release of one that was not heard last frees nothing.
+                End::Planned if hears && has_heard && network.quality().order == Order::Kept => {
                     let taught = match (version, is_accepted, self.scene.site.nodes.len()) {
                         (Version::V3, true, 2) => learned.min(TAUGHT_ONE),
                         (Version::V3, true, _) => learned.min(TAUGHT_SEVERAL),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use node::link::LinkEvent;
 use node::name::RouterName;
@@ -182,25 +181,12 @@ impl World {
         machine.kernel.lose_reconciler();
         machine.daemon =
             Daemon::Running(Box::new(Node::new(Arc::clone(&machine.config), machine.local(self.now))));
-        self.referee.scene.set_presence(node, Presence::Running);
+        self.referee.set_presence(node, Presence::Running, self.now);
         for router in self.referee.scene.site.router_indices() {
             self.referee.scene.set_away(node, router, Absence::Ends);
         }
         self.referee.disturb_node(node, self.now);
         self.take_part(node)
-    }
-
-    /// Lets a new daemon look at its tracks, each for the first time before its interval is over.
-    fn begin_looking(&mut self, node: NodeIndex) {
-        let machine = &mut self.machines[node.0];
-        machine.attention = Attention::Tracks;
-        let life = machine.life;
-        self.referee.forget_tracks(node);
-        for track in self.referee.scene.site.track_indices() {
-            let interval = self.referee.scene.site.tracks[track.0].interval;
-            let at = self.now + self.dice.between(Duration::ZERO, interval);
-            self.queue.put(at, Event::Look { node, life, track });
-        }
     }
 
     fn stop(&mut self, node: NodeIndex) -> Result<(), Broken> {
@@ -215,6 +201,7 @@ impl World {
         }
         self.referee.disturb_node(node, self.now);
         self.machines[node.0].attention = Attention::Elsewhere;
+        self.referee.scene.book_mut(node).stop_waiting();
         self.feed(node, Input::Shutdown)
     }
 
@@ -243,6 +230,7 @@ impl World {
             self.tell_link(node, segment)?;
         }
         self.tell_devices(node)?;
+        self.tell_tracked_links(node)?;
         self.look_at_the_wall_clock(node)?;
         self.feed(node, Input::Start)?;
         // A kernel may hold what a daemon before this one left.
@@ -263,7 +251,7 @@ impl World {
             Daemon::Running(brain) => {
                 machine.daemon = Daemon::Paused(brain, Vec::new());
                 machine.deadline = None;
-                self.referee.scene.set_presence(node, Presence::Paused);
+                self.referee.set_presence(node, Presence::Paused, self.now);
                 self.let_leases_end(node);
             }
             other @ (Daemon::Absent | Daemon::Beginning | Daemon::Leaving | Daemon::Paused(..)) => {
@@ -283,7 +271,7 @@ impl World {
                 machine.daemon = Daemon::Running(brain);
                 machine.guard.rest();
                 machine.leases_end = None;
-                self.referee.scene.set_presence(node, Presence::Running);
+                self.referee.set_presence(node, Presence::Running, self.now);
                 self.referee.disturb_node(node, self.now);
                 self.look_at_the_wall_clock(node)?;
                 self.tell_devices(node)?;
@@ -344,11 +332,15 @@ impl World {
 
     fn steal(&mut self, node: NodeIndex, choice: usize) -> Result<(), Broken> {
         let machine = &mut self.machines[node.0];
-        if machine.kernel.steal(choice) == Theft::Done && !matches!(machine.daemon, Daemon::Absent) {
-            self.tell_devices(node)?;
-            self.wake_kernel(node);
+        match (machine.kernel.steal(choice), &machine.daemon) {
+            (Theft::Done, Daemon::Running(_) | Daemon::Paused(..) | Daemon::Leaving) => {
+                self.tell_devices(node)?;
+                self.wake_kernel(node);
+                Ok(())
+            }
+            // One that has yet to begin looks at everything then.
+            (Theft::Done, Daemon::Absent | Daemon::Beginning) | (Theft::InVain, _) => Ok(()),
         }
-        Ok(())
     }
 
     fn reload(&mut self, node: NodeIndex, reload: Reload) -> Result<(), Broken> {

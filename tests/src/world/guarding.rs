@@ -233,7 +233,7 @@ impl World {
         machine.daemon = Daemon::Beginning;
         let (life, startup) = (machine.life, machine.startup);
         let vigil = Vigil::new(&machine.guard.legacy, machine.local(self.now));
-        self.referee.scene.set_presence(node, Presence::Paused);
+        self.referee.set_presence(node, Presence::Paused, self.now);
         self.watch(node, vigil);
         if startup.is_zero() {
             return self.begin(node, life);
@@ -250,12 +250,18 @@ impl World {
         }
         let mut next = Node::new(Arc::clone(&machine.config), machine.local(self.now));
         next.inherit(&machine.guard.legacy);
+        let now = machine.local(self.now);
+        let has_lapsed = machine.guard.legacy.silence.is_none_or(|silence| silence.limit <= now);
         machine.daemon = Daemon::Running(Box::new(next));
         machine.book.count_anew();
         machine.guard.rest();
         machine.leases_end = None;
-        self.referee.scene.set_presence(node, Presence::Running);
+        self.referee.set_presence(node, Presence::Running, self.now);
         self.referee.disturb_node(node, self.now);
+        if has_lapsed {
+            // Others may have them: it goes on with none, and may have to wait before it says so.
+            self.lose_roles(node);
+        }
         self.take_part(node)?;
         let planned = self.machines[node.0].kernel.planned();
         invariants::an_adoption_removes_nothing(node, planned, &self.referee.scene)
@@ -268,8 +274,8 @@ impl World {
         machine.deadline = None;
         machine.life += 1;
         machine.guard.rest();
+        self.referee.set_presence(node, Presence::Absent, self.now);
         let scene = &mut self.referee.scene;
-        scene.set_presence(node, Presence::Absent);
         for router in scene.site.router_indices() {
             scene.preparations.end(node, router);
             if scene.standing(node, router) != Standing::Active {

@@ -21,7 +21,7 @@ use crate::trace::Detail;
 
 impl World {
     pub(super) fn carry_out(&mut self, node: NodeIndex, outputs: Vec<Output>) -> Result<(), Broken> {
-        self.referee.hear_outputs(node, &outputs, self.machines[node.0].kernel.told())?;
+        self.referee.hear_outputs(node, &outputs, self.machines[node.0].kernel.told(), self.now)?;
         let before = self.referee.scene.standings_of(node);
         let is_routine = outputs.iter().all(|output| matches!(output, Output::Send(_)));
         for output in outputs {
@@ -46,7 +46,7 @@ impl World {
                     let machine = &mut self.machines[node.0];
                     machine.daemon = Daemon::Leaving;
                     machine.deadline = None;
-                    self.referee.scene.set_presence(node, Presence::Leaving);
+                    self.referee.set_presence(node, Presence::Leaving, self.now);
                     self.wake_kernel(node);
                 }
             }
@@ -140,39 +140,50 @@ impl World {
         }
     }
 
-    /// Machines answer whether a daemon runs on them or not.
     fn solicit(&mut self, node: NodeIndex, solicitation: &Solicitation) {
         let segment = self.referee.scene.site.segment_of(&solicitation.interface);
-        let nodes: Vec<_> = self.referee.scene.site.node_indices().filter(|other| *other != node).collect();
         let (Whom::Neighbours(addresses) | Whom::Holders(addresses)) = &solicitation.whom;
         for address in addresses {
             self.trace.note(Detail::Everything, node, self.now, || format!("asks for {address}"));
-            let is_there = |other: &NodeIndex| {
-                let is_its_own = match solicitation.whom {
-                    Whom::Neighbours(_) => unicast_address(*other, segment, Family::of(*address)) == *address,
-                    Whom::Holders(_) => {
-                        let mut held = self.machines[other.0].kernel.held().addresses.iter();
-                        held.any(|held| held.address == *address)
-                    }
-                };
-                is_its_own && self.referee.scene.carrier(*other, segment) == Carrier::Up
-            };
-            let Some(other) = nodes.iter().copied().find(is_there) else { continue };
-            let (Fate::Once(asked) | Fate::Twice(asked, _)) =
-                self.network.carry(segment, node, other, &mut self.dice, self.now)
-            else {
-                continue;
-            };
-            let (Fate::Once(at) | Fate::Twice(at, _)) =
-                self.network.carry(segment, other, node, &mut self.dice, asked)
-            else {
-                continue;
-            };
             let sign = match solicitation.whom {
                 Whom::Neighbours(_) => Sign::Answered(*address),
                 Whom::Holders(_) => Sign::Announced(*address),
             };
-            self.queue.put(at, Event::SignArrival { to: node, segment, sign });
+            let others = self.referee.scene.site.node_indices().filter(|other| *other != node);
+            for to in others.filter(|other| may_have(*other, segment, sign)) {
+                match self.network.carry(segment, node, to, &mut self.dice, self.now) {
+                    Fate::Lost => {}
+                    Fate::Once(at) | Fate::Twice(at, _) => {
+                        self.queue.put(at, Event::Question { from: node, to, segment, sign });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Machines answer whether a daemon runs on them or not.
+    pub(super) fn answer_question(
+        &mut self,
+        from: NodeIndex,
+        to: NodeIndex,
+        segment: SegmentIndex,
+        sign: Sign,
+    ) {
+        let has_it = match sign {
+            Sign::Answered(_) => true,
+            Sign::Announced(address) => {
+                let mut held = self.machines[to.0].kernel.held().addresses.iter();
+                held.any(|held| held.address == address)
+            }
+        };
+        if !has_it || self.referee.scene.carrier(to, segment) == Carrier::Down {
+            return;
+        }
+        match self.network.carry(segment, to, from, &mut self.dice, self.now) {
+            Fate::Lost => {}
+            Fate::Once(at) | Fate::Twice(at, _) => {
+                self.queue.put(at, Event::SignArrival { to: from, segment, sign });
+            }
         }
     }
 
@@ -195,5 +206,13 @@ impl World {
         let life = self.machines[node.0].life;
         let probe = request.id;
         self.queue.put(self.now + after, Event::ProbeOver { node, life, probe, server, outcome });
+    }
+}
+
+/// Tells whether a machine may have the address that a sign is about: its own it has for sure, and virtual ones move.
+fn may_have(node: NodeIndex, segment: SegmentIndex, sign: Sign) -> bool {
+    match sign {
+        Sign::Answered(address) => unicast_address(node, segment, Family::of(address)) == address,
+        Sign::Announced(_) => true,
     }
 }
