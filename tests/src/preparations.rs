@@ -52,10 +52,9 @@ impl Preparations {
     }
 
     /// Returns until when each hand-over waits at most.
-    pub fn iter(&self) -> impl Iterator<Item = (NodeIndex, Instant)> {
-        let of_node = |(node, entries): (usize, &[Option<Preparation>; ROUTER_LIMIT])| {
-            entries.map(|entry| entry.map(|preparation| (NodeIndex(node), preparation.until)))
-        };
-        self.entries.iter().enumerate().flat_map(of_node).flatten()
+    pub fn iter(&self) -> impl Iterator<Item = (NodeIndex, RouterIndex, Instant)> {
+        let nodes = (0..NODE_LIMIT).map(NodeIndex);
+        let pairs = nodes.flat_map(|node| (0..ROUTER_LIMIT).map(move |router| (node, RouterIndex(router))));
+        pairs.filter_map(|(node, router)| Some((node, router, self.of(node, router)?.until)))
     }
 }

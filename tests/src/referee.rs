@@ -172,8 +172,8 @@ impl Referee {
         if !self.expected.is_empty() {
             self.miss_take_overs(now)?;
         }
-        for (node, until) in self.scene.preparations.iter() {
-            invariants::no_hook_holds_up_a_release(node, until + MARGIN, &self.scene, now)?;
+        for (node, router, until) in self.scene.preparations.iter() {
+            invariants::no_hook_holds_up_a_release(node, router, until + MARGIN, &self.scene, now)?;
         }
         let is_open = self.elections[0] == Election::Open;
         if is_open && now > self.quiet_since + self.calm(network) {

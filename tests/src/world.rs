@@ -194,7 +194,7 @@ impl World {
 
     /// Returns how long it takes until nobody hands over any more.
     pub fn hand_overs(&self) -> Duration {
-        let prepared = self.referee.scene.preparations.iter().map(|(_, until)| until - self.now).max();
+        let prepared = self.referee.scene.preparations.iter().map(|(_, _, until)| until - self.now).max();
         let leaving = self.referee.scene.leaving().next();
         match (prepared, leaving) {
             (None, None) => Duration::ZERO,

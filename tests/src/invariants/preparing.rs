@@ -20,8 +20,7 @@ pub fn hooks_have_their_time(
     scene: &Scene,
     now: Instant,
 ) -> Result<(), Broken> {
-    let is_mute = |other| scene.carrier(node, scene.segment(other)) == Carrier::Down;
-    if scene.site.preparation.is_none() || scene.together_with(router).any(is_mute) {
+    if scene.site.preparation.is_none() || is_torn(node, router, scene) {
         return Ok(());
     }
     let own = scene.preparations.of(node, router);
@@ -55,16 +54,19 @@ pub fn whoever_is_prepared_hands_over(
     Ok(())
 }
 
-/// No hand-over waits for hooks beyond their time; a node that stood still hands over when it goes on.
+/// No hand-over waits for hooks beyond their time, nor at all where a part of what moves together cannot be heard any more;
+/// a node that stood still hands over when it goes on.
 ///
 /// # Errors
 /// [`Broken`] with the node.
 pub fn no_hook_holds_up_a_release(
     node: NodeIndex,
+    router: RouterIndex,
     until: Instant,
     scene: &Scene,
     now: Instant,
 ) -> Result<(), Broken> {
+    let until = if is_torn(node, router, scene) { scene.disturbed(node) } else { until };
     let is_late = now > until.max(scene.disturbed(node)) && scene.presence(node) == Presence::Running;
     ensure!(
         no_hook_holds_up_a_release,
@@ -73,6 +75,10 @@ pub fn no_hook_holds_up_a_release(
         node_name(node)
     );
     Ok(())
+}
+
+fn is_torn(node: NodeIndex, router: RouterIndex, scene: &Scene) -> bool {
+    scene.together_with(router).any(|other| scene.carrier(node, scene.segment(other)) == Carrier::Down)
 }
 
 fn is_prepared(node: NodeIndex, router: RouterIndex, scene: &Scene) -> bool {

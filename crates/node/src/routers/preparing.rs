@@ -116,6 +116,14 @@ impl Routers {
         }
     }
 
+    /// Waits no longer for the hooks of what stops and cannot be heard any more in a part: whoever takes that over is held
+    /// back by what still advertises.
+    pub(super) fn hurry(&mut self, name: &RouterName, now: Instant, outputs: &mut Vec<RoutersOutput>) {
+        if self.is_torn(name) {
+            self.end_preparation(name, now, outputs);
+        }
+    }
+
     /// Ends the preparation of a hand-over that was to keep the role away from this node, and is not wanted any more.
     pub(super) fn call_off_preparation(
         &mut self,

@@ -25,7 +25,8 @@ impl Routers {
     pub(super) fn evaluate(&mut self, name: &RouterName, now: Instant, outputs: &mut Vec<RoutersOutput>) {
         match self.phase {
             Phase::Running => {}
-            Phase::Waiting | Phase::Stopping | Phase::Stopped => return,
+            Phase::Stopping => return self.hurry(name, now, outputs),
+            Phase::Waiting | Phase::Stopped => return,
         }
         let together = self.groups.together_with(name);
         for name in &together {

@@ -133,14 +133,14 @@ fn a_group_is_released_together_when_the_hooks_of_all_have_run() {
 fn a_group_of_which_a_part_cannot_be_heard_waits_for_no_hooks() {
     let inside = VirtualRouterConfig { interface: interface("eth1"), ..virtual_router(52, 1) };
     let config = config(&[("inside", inside), ("web", virtual_router(51, 50))], &["inside", "web"]);
-    for is_passed in [false, true] {
+    let pass = RoutersInput::Pass { routers: [router("web")].into(), until: None };
+    for before in [None, Some(pass), Some(RoutersInput::Shutdown)] {
         let mut routers = with_hook(&config, "inside");
         let state_of = |state| RoutersInput::Link(LinkEvent { interface: interface("eth1"), state });
         let _ = routers.handle(state_of(Some(link(&[OWN]))), at(0));
         let _ = run_until(&mut routers, at(3_700));
-        if is_passed {
-            let pass = RoutersInput::Pass { routers: [router("web")].into(), until: None };
-            assert_eq!(asked(&routers.handle(pass, at(3_740))).len(), 2);
+        if let Some(before) = before {
+            assert_eq!(asked(&routers.handle(before, at(3_740))).len(), 2);
         }
         let outputs = routers.handle(link_event(None), at(3_750));
         assert_eq!(asked(&outputs), []);
