@@ -80,14 +80,14 @@ impl Routers {
     }
 
     pub(super) fn usable_source(&self, name: &RouterName) -> Result<IpAddr, Fault> {
+        // First what leaves it without a voice, whatever else is wrong.
+        let source = source::usable_source(&self.members[name].config, &self.links)?;
         match self.refused.get(name) {
             Some(Refused { addresses, consequence: Consequence::Penalty }) => {
                 let (address, reason) = addresses.first_key_value().expect("one at least was refused");
                 Err(Fault::AddressRefused { address: address.clone(), reason: reason.clone() })
             }
-            Some(Refused { consequence: Consequence::Patience, .. }) | None => {
-                source::usable_source(&self.members[name].config, &self.links)
-            }
+            Some(Refused { consequence: Consequence::Patience, .. }) | None => Ok(source),
         }
     }
 

@@ -147,3 +147,15 @@ fn a_group_of_which_a_part_cannot_be_heard_waits_for_no_hooks() {
         assert_eq!(state(&routers, "inside"), RouterState::Leaving);
     }
 }
+
+/// That its kernel refuses addresses, which is for hooks to hear of, does not hide that it has no voice any more.
+#[test]
+fn a_role_that_goes_for_a_refused_address_waits_for_no_hooks_once_its_interface_is_gone() {
+    let mut routers = alone();
+    let _ = routers.handle(refused(50), at(3_700));
+    let outputs = run_until(&mut routers, at(4_700));
+    assert_eq!(asked(&outputs), [("web", at(4_700) + BOUND)]);
+    let _ = routers.handle(link_event(None), at(4_800));
+    assert_eq!(state(&routers, "web"), RouterState::Fault);
+    assert!(routers.roles().held.is_empty());
+}
