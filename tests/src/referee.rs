@@ -191,7 +191,13 @@ impl Referee {
     ///
     /// # Errors
     /// The invariant that does not hold.
-    pub fn hear_report(&mut self, node: NodeIndex, report: &Report, now: Instant) -> Result<(), Broken> {
+    pub fn hear_report(
+        &mut self,
+        node: NodeIndex,
+        report: &Report,
+        network: &Network,
+        now: Instant,
+    ) -> Result<(), Broken> {
         if let Report::AdvertisementRefused { rejection, .. } = report {
             // Networks double packets, and clocks are set while nodes are down.
             if self.scene.site.proof == Proof::Given && rejection.reason() == "replayed" {
@@ -203,11 +209,13 @@ impl Referee {
         if let Report::RouterFaulted { .. }
         | Report::NeighbourAnswered { .. }
         | Report::RouterRecovered { .. }
-        | Report::HandingOver { .. }
         | Report::HandedOver { .. }
         | Report::NobodyTookOver { .. } = report
         {
             self.disturb_node(node, now);
+        }
+        if let Report::HandingOver { router, .. } = report {
+            self.expect_succession(node, router_named(router), network, now);
         }
         if let Some(track) = invariants::track_told(report) {
             self.end_track_wait(node, track, now);

@@ -473,7 +473,7 @@ impl World {
             let scene = &self.referee.scene;
             invariants::hooks_have_their_time(node, router_named(router), scene, self.now)?;
         }
-        self.referee.hear_report(node, report, self.now)
+        self.referee.hear_report(node, report, &self.network, self.now)
     }
 
     fn end(&mut self, node: NodeIndex) -> Result<(), Broken> {

@@ -63,8 +63,30 @@ impl Referee {
 
     /// Notes that a node ends, and expects its successor in each virtual router where one must come.
     pub fn expect_take_over_after(&mut self, from: NodeIndex, end: End, network: &Network, now: Instant) {
+        self.expect_take_overs(self.scene.site.router_indices(), from, end, network, now);
+    }
+
+    /// Notes that a node hands a virtual router over, and expects its successor where one must come.
+    pub(super) fn expect_succession(
+        &mut self,
+        from: NodeIndex,
+        router: RouterIndex,
+        network: &Network,
+        now: Instant,
+    ) {
+        self.expect_take_overs([router], from, End::Planned, network, now);
+    }
+
+    fn expect_take_overs(
+        &mut self,
+        routers: impl IntoIterator<Item = RouterIndex>,
+        from: NodeIndex,
+        end: End,
+        network: &Network,
+        now: Instant,
+    ) {
         let mut expected = Vec::new();
-        for router in self.scene.site.router_indices() {
+        for router in routers {
             let is_active = self.scene.standing(from, router) == Standing::Active;
             if !is_active || self.scene.active_count(router) > 1 {
                 continue;
@@ -82,8 +104,13 @@ impl Referee {
                 expected.push(TakeOver { router, from, since: now, within, end, disturbances });
             }
         }
+        // What moves together is told one by one.
+        let together = |expected: &TakeOver| expected.from == from && expected.since == now;
+        let before = self.expected.iter().copied().filter(together);
+        expected
+            .extend(before.map(|expected| TakeOver { disturbances: expected.disturbances + 1, ..expected }));
         self.disturb_node(from, now);
-        self.expected.extend(expected);
+        self.expected = expected;
     }
 
     /// Looks at the guard of a daemon that is dead, which removes the addresses: whoever heeds the last will is Active.
