@@ -17,9 +17,11 @@ const PART_OF_INTERVAL: u32 = 20;
 const PART_BEFORE_ASKING: u32 = 5;
 
 impl Routers {
-    /// Has the addresses of a virtual router stay until the winner's are announced.
+    /// Has the addresses of a virtual router stay until the winner's are announced, unless it cannot take part any more.
     pub(super) fn linger(&mut self, name: &RouterName, now: Instant) {
-        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(member) = self.members.get_mut(name).filter(|member| member.machine().is_some()) else {
+            return;
+        };
         member.unannounced = announced_by_any_heir(&member.config, &self.links);
         if member.unannounced.is_empty() {
             return;

@@ -290,6 +290,7 @@ fn whoever_is_outranked_while_it_prepares_to_hand_over_for_a_fault_takes_no_part
         for name in config.virtual_routers.keys() {
             assert_eq!(state(&routers, name.as_str()), RouterState::Fault, "{name}");
         }
+        assert!(routers.roles().held.is_empty());
         assert_eq!(sent(&run_until(&mut routers, at(20_000))), []);
 
         let _ = routers.handle(seen(&routers, Observation::Passed), at(20_000));
