@@ -206,6 +206,7 @@ impl Routers {
         for name in succeeded {
             self.end_lingering(&name);
             self.step(&name, RouterEvent::AddressesAnnounced, now, outputs);
+            self.evaluate_once_left(&name, now, outputs);
         }
     }
 

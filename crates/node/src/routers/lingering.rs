@@ -17,11 +17,9 @@ const PART_OF_INTERVAL: u32 = 20;
 const PART_BEFORE_ASKING: u32 = 5;
 
 impl Routers {
-    /// Has the addresses of a virtual router stay until the winner's are announced, unless it cannot take part any more.
+    /// Has the addresses of a virtual router stay until the winner's are announced.
     pub(super) fn linger(&mut self, name: &RouterName, now: Instant) {
-        let Some(member) = self.members.get_mut(name).filter(|member| member.machine().is_some()) else {
-            return;
-        };
+        let Some(member) = self.members.get_mut(name) else { return };
         member.unannounced = announced_by_any_heir(&member.config, &self.links);
         if member.unannounced.is_empty() {
             return;
@@ -44,7 +42,23 @@ impl Routers {
                 self.timers.set(Timer::Lingering(name.clone()), Some(until));
                 self.ask_holders(name, outputs);
             }
-            Tenure::Lingering { .. } | Tenure::ByRole => self.end_lingering(name),
+            Tenure::Lingering { .. } | Tenure::ByRole => {
+                self.end_lingering(name);
+                self.evaluate_once_left(name, now, outputs);
+            }
+        }
+    }
+
+    /// Lets a virtual router take part or not, unless addresses of its sync group linger: what cannot take part any more
+    /// goes on answering for them until then.
+    pub(super) fn evaluate_once_left(
+        &mut self,
+        name: &RouterName,
+        now: Instant,
+        outputs: &mut Vec<RoutersOutput>,
+    ) {
+        if !self.groups.together_with(name).iter().any(|name| self.members[name].lingers()) {
+            self.evaluate(name, now, outputs);
         }
     }
 

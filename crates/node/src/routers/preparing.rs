@@ -158,7 +158,7 @@ impl Routers {
                 self.stop(name, Standing::Idle, now, outputs);
                 self.conclude(outputs);
             }
-            Phase::Waiting | Phase::Running => self.evaluate(name, now, outputs),
+            Phase::Waiting | Phase::Running => self.evaluate_once_left(name, now, outputs),
         }
     }
 }

@@ -287,6 +287,9 @@ fn whoever_is_outranked_while_it_prepares_to_hand_over_for_a_fault_takes_no_part
         assert_eq!(state(&routers, "web"), RouterState::Active);
 
         let _ = hear(&mut routers, &advertisement(51, 200), at(4_200));
+        let roles = routers.roles();
+        assert!(roles.held.keys().eq(config.virtual_routers.keys()), "until they are announced: {roles:?}");
+        let _ = run_until(&mut routers, at(4_250));
         for name in config.virtual_routers.keys() {
             assert_eq!(state(&routers, name.as_str()), RouterState::Fault, "{name}");
         }
