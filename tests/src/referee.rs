@@ -38,6 +38,8 @@ pub struct Referee {
     /// What is known of every node.
     pub scene: Scene,
     quiet_since: Instant,
+    /// The same before the moment of the last disturbance.
+    quiet_before_that: Instant,
     disturbances: u64,
     elections: [Election; ROUTER_LIMIT],
     /// The extremes of the intervals and the lowest priority that any node ever had.
@@ -47,8 +49,10 @@ pub struct Referee {
     /// What they make of the time that an election takes.
     slowest_election: Duration,
     expected: Vec<TakeOver>,
-    /// What was known when each node's daemon was there last, other than now.
+    /// Until when each node could advertise, as of its last change of presence; of one that runs ask [`Self::spoke`].
     spoke: [Spoke; NODE_LIMIT],
+    /// Since when the daemon of each node is there, if it is.
+    resumed: [Instant; NODE_LIMIT],
     announced: BTreeMap<(NodeIndex, InterfaceAddress), Instant>,
     announced_last_by: BTreeMap<InterfaceAddress, NodeIndex>,
     words: Words,
@@ -92,6 +96,7 @@ impl Referee {
         let mut referee = Self {
             scene,
             quiet_since: Instant::START,
+            quiet_before_that: Instant::START,
             disturbances: 0,
             elections: [Election::Open; ROUTER_LIMIT],
             shortest_interval: [Centiseconds::MAX_V2; ROUTER_LIMIT],
@@ -100,6 +105,7 @@ impl Referee {
             slowest_election: Duration::ZERO,
             expected: Vec::new(),
             spoke: [Spoke::NEVER; NODE_LIMIT],
+            resumed: [Instant::START; NODE_LIMIT],
             announced: BTreeMap::new(),
             announced_last_by: BTreeMap::new(),
             words: Words::Kept,
@@ -131,9 +137,15 @@ impl Referee {
 
     /// Notes that something was done to the world.
     pub fn disturb(&mut self, now: Instant) {
+        self.quiet_before_that = self.quiet_before(now);
         self.quiet_since = now;
         self.disturbances += 1;
         self.elections = [Election::Open; ROUTER_LIMIT];
+    }
+
+    /// Returns since when the world had been quiet before what is done to it at this moment.
+    fn quiet_before(&self, now: Instant) -> Instant {
+        if self.quiet_since < now { self.quiet_since } else { self.quiet_before_that }
     }
 
     /// Returns how often something was done to the world.
@@ -206,12 +218,12 @@ impl Referee {
             return invariants::nodes_understand_each_other(node, report);
         }
         // What a hand-over leaves behind is a matter of the election that begins with its end.
-        if let Report::RouterFaulted { .. }
-        | Report::NeighbourAnswered { .. }
-        | Report::RouterRecovered { .. }
-        | Report::HandedOver { .. }
-        | Report::NobodyTookOver { .. } = report
+        if let Report::RouterFaulted { .. } | Report::RouterRecovered { .. } | Report::HandedOver { .. } =
+            report
         {
+            self.hear_own_word(node, now);
+        }
+        if let Report::NeighbourAnswered { .. } | Report::NobodyTookOver { .. } = report {
             self.disturb_node(node, now);
         }
         if let Report::HandingOver { router, .. } = report {
@@ -225,7 +237,7 @@ impl Referee {
         }
         if let Some((router, absence)) = invariants::absence_told(report) {
             self.scene.set_away(node, router, absence);
-            self.disturb_node(node, now);
+            self.hear_own_word(node, now);
         }
         let Some((router, standing)) = invariants::standing_told(report) else { return Ok(()) };
         if self.elections[router.0] == Election::Over {

@@ -51,19 +51,28 @@ impl Referee {
     /// Notes whether a node's daemon is there from now on.
     pub fn set_presence(&mut self, node: NodeIndex, presence: Presence, now: Instant) {
         self.spoke[node.0] = self.spoke(node, now);
+        if presence == Presence::Running {
+            self.resumed[node.0] = now;
+        }
         self.scene.set_presence(node, presence);
     }
 
+    /// One that is there since this moment has said nothing yet.
     fn spoke(&self, node: NodeIndex, now: Instant) -> Spoke {
         match self.scene.presence(node) {
-            Presence::Running => Spoke { until: now, quiet_since: self.quiet_since },
-            Presence::Paused | Presence::Leaving | Presence::Absent => self.spoke[node.0],
+            Presence::Running if self.resumed[node.0] < now => {
+                Spoke { until: now, quiet_since: self.quiet_before(now) }
+            }
+            Presence::Running | Presence::Paused | Presence::Leaving | Presence::Absent => self.spoke[node.0],
         }
     }
 
     /// Notes that a node ends, and expects its successor in each virtual router where one must come.
     pub fn expect_take_over_after(&mut self, from: NodeIndex, end: End, network: &Network, now: Instant) {
-        self.expect_take_overs(self.scene.site.router_indices(), from, end, network, now);
+        let routers = self.scene.site.router_indices();
+        let due = routers.filter_map(|router| self.take_over(from, router, end, network, now)).collect();
+        self.disturb_node(from, now);
+        self.expect(due);
     }
 
     /// Notes that a node hands a virtual router over, and expects its successor where one must come.
@@ -74,43 +83,42 @@ impl Referee {
         network: &Network,
         now: Instant,
     ) {
-        self.expect_take_overs([router], from, End::Planned, network, now);
+        let due = self.take_over(from, router, End::Planned, network, now).into_iter().collect();
+        self.hear_own_word(from, now);
+        self.expect(due);
     }
 
-    fn expect_take_overs(
-        &mut self,
-        routers: impl IntoIterator<Item = RouterIndex>,
+    /// The end itself is a disturbance, and counted by now.
+    fn expect(&mut self, due: Vec<TakeOver>) {
+        let disturbances = self.disturbances;
+        self.expected.extend(due.into_iter().map(|due| TakeOver { disturbances, ..due }));
+    }
+
+    /// Returns the take-over that has to come when a node ends now.
+    fn take_over(
+        &self,
         from: NodeIndex,
+        router: RouterIndex,
         end: End,
         network: &Network,
         now: Instant,
-    ) {
-        let mut expected = Vec::new();
-        for router in routers {
-            let is_active = self.scene.standing(from, router) == Standing::Active;
-            if !is_active || self.scene.active_count(router) > 1 {
-                continue;
-            }
-            let waits = self
-                .scene
-                .site
-                .node_indices()
-                .filter(|heir| self.is_heir(*heir, from, router))
-                .map(|heir| self.longest_wait(heir, from, router, end, network, now));
-            if let Some(wait) = waits.min() {
-                let within = wait + network.longest_delay() + MARGIN;
-                // The end itself is the one disturbance that is yet to be counted.
-                let disturbances = self.disturbances + 1;
-                expected.push(TakeOver { router, from, since: now, within, end, disturbances });
-            }
+    ) -> Option<TakeOver> {
+        if self.scene.standing(from, router) != Standing::Active || self.scene.active_count(router) > 1 {
+            return None;
         }
-        // What moves together is told one by one.
-        let together = |expected: &TakeOver| expected.from == from && expected.since == now;
-        let before = self.expected.iter().copied().filter(together);
-        expected
-            .extend(before.map(|expected| TakeOver { disturbances: expected.disturbances + 1, ..expected }));
-        self.disturb_node(from, now);
-        self.expected = expected;
+        let heirs = self.scene.site.node_indices().filter(|heir| self.is_heir(*heir, from, router));
+        let wait = heirs.map(|heir| self.longest_wait(heir, from, router, end, network, now)).min()?;
+        let within = wait + network.longest_delay() + MARGIN;
+        Some(TakeOver { router, from, since: now, within, end, disturbances: self.disturbances })
+    }
+
+    /// Notes that a node tells of its own end, after which its successors are still due: what moves together is told one by
+    /// one.
+    pub(super) fn hear_own_word(&mut self, node: NodeIndex, now: Instant) {
+        let due = self.disturbances;
+        let own = self.expected.iter_mut().filter(|one| one.from == node && one.disturbances == due);
+        own.for_each(|one| one.disturbances += 1);
+        self.disturb_node(node, now);
     }
 
     /// Looks at the guard of a daemon that is dead, which removes the addresses: whoever heeds the last will is Active.
@@ -183,6 +191,9 @@ impl Referee {
             let known_since = both_stand_since.max(spoke.quiet_since);
             let has_heard =
                 known_since + theirs.interval.duration() + 2 * network.longest_delay() < spoke.until;
+            // Its last words come just before it tells that it hands over.
+            let loses_nothing =
+                network.quality().order == Order::Kept && network.disturbed(segment, from, heir) < now;
             let learned = if hears && is_accepted && has_heard {
                 theirs.interval
             } else {
@@ -190,7 +201,7 @@ impl Referee {
             };
             match end {
                 // The release of one that was not heard last frees nothing.
-                End::Planned if hears && has_heard && network.quality().order == Order::Kept => {
+                End::Planned if hears && has_heard && loses_nothing => {
                     let taught = match (version, is_accepted, self.scene.site.nodes.len()) {
                         (Version::V3, true, 2) => learned.min(TAUGHT_ONE),
                         (Version::V3, true, _) => learned.min(TAUGHT_SEVERAL),
