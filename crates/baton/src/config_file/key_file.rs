@@ -101,37 +101,15 @@ fn check(metadata: &Metadata) -> Result<(), KeyFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::config_file::settled_file::tests::write_in_blocks;
-
-    /// A file of the test's own that is gone afterwards.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str, contents: &str, mode: u32) -> Self {
-            let path = std::env::temp_dir().join(format!("baton-{}-{name}.key", std::process::id()));
-            fs::write(&path, contents).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_file(&self.0);
-        }
-    }
+    use crate::config_file::settled_file::tests::{Scratch, write_in_blocks};
 
     const DIGITS: &str = "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
 
     #[test]
     fn a_key_is_read_from_a_file_that_only_its_owner_can_read() {
         for mode in [0o600, 0o400] {
-            let file = Scratch::new(&format!("private-{mode:o}"), DIGITS, mode);
+            let file = Scratch::new(DIGITS, mode);
             assert_eq!(read(&file.0).unwrap(), Key::read(DIGITS.as_bytes()).unwrap());
         }
     }
@@ -139,7 +117,7 @@ mod tests {
     #[test]
     fn a_file_that_others_can_read_or_change_is_refused_with_what_to_do() {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o644] {
-            let file = Scratch::new(&format!("open-{mode:o}"), DIGITS, mode);
+            let file = Scratch::new(DIGITS, mode);
             let error = read(&file.0).unwrap_err();
             assert!(error.to_string().contains(&format!("its mode is {mode:04o}")), "{error}");
             assert!(error.help(&file.0).starts_with("chmod 600 /"), "{}", error.help(&file.0));
@@ -148,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_in_a_file_stands_in_no_error() {
-        let file = Scratch::new("short", "hex:5ecre7", 0o600);
+        let file = Scratch::new("hex:5ecre7", 0o600);
         let error = read(&file.0).unwrap_err();
         let told = format!("{error} {error:?} {}", error.help(&file.0));
         assert!(!told.contains("5ec"), "{told}");
@@ -157,7 +135,7 @@ mod tests {
     #[test]
     fn the_first_half_of_a_key_is_not_taken_for_the_key() {
         let key = "the first half, 32 octets, is a key as well as all of the 64 are";
-        let file = Scratch::new("half", "", 0o600);
+        let file = Scratch::new("", 0o600);
         let writer = write_in_blocks(&file.0, key);
         let read = read(&file.0).unwrap();
         let pause = writer.join().unwrap();

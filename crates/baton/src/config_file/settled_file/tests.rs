@@ -1,8 +1,9 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -15,14 +16,15 @@ use super::*;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A file of the test's own that is gone afterwards.
-struct Scratch(PathBuf);
+pub(in crate::config_file) struct Scratch(pub(in crate::config_file) PathBuf);
 
 impl Scratch {
-    fn new(contents: &str) -> Self {
+    pub(in crate::config_file) fn new(contents: &str, mode: u32) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("baton-{}-settled-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("baton-{}-{number}", std::process::id()));
         fs::write(&path, contents).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         Self(path)
     }
 }
@@ -85,7 +87,7 @@ fn read_file(path: &Path) -> Result<String, ReadError> {
 #[test]
 fn a_file_that_is_rewritten_in_place_thousands_of_times_is_read_whole() {
     let texts = ["short\n".repeat(100), "something longer\n".repeat(2_000)];
-    let file = Scratch::new(&texts[0]);
+    let file = Scratch::new(&texts[0], 0o600);
     let writer = thread::spawn({
         let (path, texts) = (file.0.clone(), texts.clone());
         move || {
@@ -115,7 +117,7 @@ fn a_file_that_is_rewritten_in_place_thousands_of_times_is_read_whole() {
 #[test]
 fn a_writer_that_pauses_between_two_blocks_is_waited_for() {
     let text = "whole\n".repeat(1_000);
-    let file = Scratch::new("");
+    let file = Scratch::new("", 0o600);
     let writer = write_in_blocks(&file.0, &text);
     let read = read_file(&file.0).unwrap();
     let pause = writer.join().unwrap();
@@ -124,7 +126,7 @@ fn a_writer_that_pauses_between_two_blocks_is_waited_for() {
 
 #[test]
 fn a_file_that_never_rests_is_an_error_that_says_so() {
-    let file = Scratch::new("");
+    let file = Scratch::new("", 0o600);
     let is_read = AtomicBool::new(false);
     let (read, pause) = thread::scope(|scope| {
         let write = || {
@@ -154,7 +156,7 @@ fn a_file_that_never_rests_is_an_error_that_says_so() {
 
 #[test]
 fn a_file_from_the_future_is_read() {
-    let file = Scratch::new("text\n");
+    let file = Scratch::new("text\n", 0o600);
     let future = SystemTime::now() + Duration::from_hours(1);
     File::options().write(true).open(&file.0).unwrap().set_modified(future).unwrap();
     assert_eq!(read_file(&file.0).unwrap(), "text\n");
@@ -162,7 +164,7 @@ fn a_file_from_the_future_is_read() {
 
 #[test]
 fn a_file_that_was_written_long_ago_is_read_once_and_at_the_limit() {
-    let file = Scratch::new("text\n");
+    let file = Scratch::new("text\n", 0o600);
     File::options().write(true).open(&file.0).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     for (limit, expected) in [(3, "tex"), (5, "text\n"), (6, "text\n")] {
         let (mut contents, openings) = (Vec::new(), Cell::new(0));
@@ -177,7 +179,7 @@ fn a_file_that_was_written_long_ago_is_read_once_and_at_the_limit() {
 
 #[test]
 fn what_is_found_torn_is_opened_anew_since_another_file_may_stand_there_by_then() {
-    let file = Scratch::new("whole\n");
+    let file = Scratch::new("whole\n", 0o600);
     let openings = Cell::new(0);
     let open = || {
         openings.set(openings.get() + 1);
