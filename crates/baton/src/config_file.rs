@@ -197,10 +197,10 @@ fn errors_of_file(file: &str, problem: Problem) -> ConfigErrors {
 }
 
 fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
-    let mut bytes = Vec::new();
+    let open = |path: &Path| File::open(path).map_err(ReadError::System);
     // One byte more than is allowed tells a file that is too large from one that fits, also where the size is not
     // known before, as in a pipe.
-    settled_file::read(|| File::open(path).map_err(ReadError::System), FILE_LIMIT + 1, &mut bytes)
+    let bytes = settled_file::read(path, open, FILE_LIMIT + 1)
         .map_err(|error| errors_of_file(name, unreadable(&error, name)))?;
     if bytes.len() as u64 > FILE_LIMIT {
         let problem = Problem::of_file(format!("{name} has more than {} MiB", FILE_LIMIT >> 20));

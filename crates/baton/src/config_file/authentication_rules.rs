@@ -1,14 +1,14 @@
 //! How the virtual routers are authenticated, with the keys from their files.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use node::name::RouterName;
-use vrrp::{Authentication, Hmac, KeyRing, Measure, Version};
+use vrrp::{Authentication, Hmac, Key, KeyRing, Measure, Version};
 
 use super::authentication_section::{AuthenticationSection, HmacSection};
 use super::document::Document;
-use super::key_file;
+use super::key_file::{self, KeyFileError};
 use super::node_section::{NodeKind, NodeSection};
 use super::problem::{Problem, Problems};
 use super::router_section::RouterSection;
@@ -20,12 +20,28 @@ pub(super) fn resolve(
     folder: &Path,
     problems: &Problems,
 ) -> BTreeMap<RouterName, Authentication> {
+    let keys = Keys { folder, by_path: key_file::read_all(paths(document, folder)) };
     let routers = document.routers.iter();
     routers
         .filter_map(|router| {
-            Some((router.name.value.clone(), resolve_one(router, measure(document), folder, problems)?))
+            Some((router.name.value.clone(), resolve_one(router, measure(document), &keys, problems)?))
         })
         .collect()
+}
+
+/// Returns the files of all keys, each once.
+fn paths(document: &Document, folder: &Path) -> BTreeSet<PathBuf> {
+    let files = document.routers.iter().flat_map(|router| match &router.authentication {
+        Some(AuthenticationSection::Hmac(hmac)) => hmac.keys.as_slice(),
+        Some(AuthenticationSection::SimpleText(_)) | None => &[],
+    });
+    files.map(|(_, file)| folder.join(&file.value)).collect()
+}
+
+/// What the files of keys gave.
+struct Keys<'a> {
+    folder: &'a Path,
+    by_path: BTreeMap<PathBuf, Result<Key, KeyFileError>>,
 }
 
 /// A node that is no Baton measures as Keepalived does, for want of any other that knows the trailer.
@@ -37,7 +53,7 @@ fn measure(document: &Document) -> Measure {
 fn resolve_one(
     router: &RouterSection,
     measure: Measure,
-    folder: &Path,
+    keys: &Keys<'_>,
     problems: &Problems,
 ) -> Option<Authentication> {
     let Some(section) = &router.authentication else { return Some(Authentication::None) };
@@ -60,7 +76,7 @@ fn resolve_one(
             }
             Some(Authentication::SimpleText(password.value.clone()))
         }
-        AuthenticationSection::Hmac(hmac) => key_ring(hmac, folder, problems).map(|keys| {
+        AuthenticationSection::Hmac(hmac) => key_ring(hmac, keys, problems).map(|keys| {
             Authentication::Hmac(Hmac {
                 keys,
                 mode: hmac.mode,
@@ -71,13 +87,13 @@ fn resolve_one(
     }
 }
 
-fn key_ring(section: &HmacSection, folder: &Path, problems: &Problems) -> Option<KeyRing> {
+fn key_ring(section: &HmacSection, known: &Keys<'_>, problems: &Problems) -> Option<KeyRing> {
     let mut keys = BTreeMap::new();
     for (id, file) in &section.keys {
-        let path = folder.join(&file.value);
-        match key_file::read(&path) {
+        let path = known.folder.join(&file.value);
+        match &known.by_path[&path] {
             Ok(key) => {
-                keys.insert(*id, key);
+                keys.insert(*id, key.clone());
             }
             Err(error) => problems.report(
                 Problem::at(file.span, format!("The file of key {id} gives no key"))

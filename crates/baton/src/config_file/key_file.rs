@@ -1,8 +1,9 @@
 //! The files that keys of authentication are read from.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use thiserror::Error;
@@ -63,16 +64,17 @@ impl KeyFileError {
     }
 }
 
-/// Reads a key from a file that only its owner can read: root, or the user who runs this.
+/// Reads keys from files that only their owner can read: root, or the user who runs this.
 ///
 /// # Errors
-/// [`KeyFileError`]; the file's contents are in none of them.
-pub(super) fn read(path: &Path) -> Result<Key, KeyFileError> {
+/// For each file [`KeyFileError`]; the file's contents are in none of them.
+pub(super) fn read_all(paths: BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Result<Key, KeyFileError>> {
     // With all its room from the start: a vector that grows leaves copies behind.
     let room = usize::try_from(FILE_LIMIT).expect("a kibibyte fits") + 1;
-    let mut contents = Zeroizing::new(Vec::with_capacity(room));
-    settled_file::read(|| open(path), FILE_LIMIT, &mut contents)?;
-    Ok(Key::read(&contents)?)
+    let empty = || Zeroizing::new(Vec::with_capacity(room));
+    let key = |contents: Zeroizing<Vec<u8>>| Ok(Key::read(&contents)?);
+    let files = settled_file::read_all(paths, open, FILE_LIMIT, empty);
+    files.into_iter().map(|(path, contents)| (path, contents.and_then(key))).collect()
 }
 
 fn open(path: &Path) -> Result<File, KeyFileError> {
@@ -105,6 +107,10 @@ mod tests {
     use crate::config_file::settled_file::tests::{Scratch, write_in_blocks};
 
     const DIGITS: &str = "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
+
+    fn read(path: &Path) -> Result<Key, KeyFileError> {
+        read_all(BTreeSet::from([path.to_owned()])).remove(path).unwrap()
+    }
 
     #[test]
     fn a_key_is_read_from_a_file_that_only_its_owner_can_read() {

@@ -3,8 +3,10 @@
 //! Editors, `cp`, `scp` and Ansible may write a file in place: it is cut to nothing and grows again in steps. What has been
 //! written of a configuration by then may be valid, and mean something else.
 
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +21,7 @@ const REST: Duration = Duration::from_millis(50);
 /// steps of 2 s.
 const LONG_AGO: Duration = Duration::from_secs(3);
 
-/// How long a file is waited for that somebody goes on writing: long enough for a large one to come to its end, short
+/// How long files are waited for that somebody goes on writing: long enough for a large one to come to its end, short
 /// enough for people who wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -34,47 +36,75 @@ pub(super) enum ReadError {
     BeingWritten,
 }
 
-/// Reads a file, up to `limit` bytes, into `contents`, whose room is used first. It blocks while the file is being written.
-///
-/// A regular file that may have changed a moment ago is watched before it is read. Where its size or its time of change is
-/// another one afterwards, it is opened and read again. Pipes and devices are read once: nobody can read them twice.
+/// Reads a file, up to `limit` bytes, as [`read_all`] does.
 ///
 /// # Errors
 /// [`ReadError`], and what `open` returns.
 pub(super) fn read<E: From<ReadError>>(
-    open: impl Fn() -> Result<File, E>,
+    path: &Path,
+    open: impl Fn(&Path) -> Result<File, E>,
     limit: u64,
-    contents: &mut Vec<u8>,
-) -> Result<(), E> {
+) -> Result<Vec<u8>, E> {
+    read_all(BTreeSet::from([path.to_owned()]), open, limit, Vec::new)
+        .remove(path)
+        .expect("what is asked for is returned")
+}
+
+/// Reads files, each up to `limit` bytes, into what `empty` returns. It blocks while one of them is being written.
+///
+/// Regular files that may have changed a moment ago are watched before they are read, all of them at the same time. Those
+/// whose size or time of change is another one afterwards are watched and read again. Pipes and devices are read once:
+/// nobody can read them twice.
+///
+/// # Errors
+/// For each file [`ReadError`], and what `open` returns.
+pub(super) fn read_all<C: AsMut<Vec<u8>>, E: From<ReadError>>(
+    mut paths: BTreeSet<PathBuf>,
+    open: impl Fn(&Path) -> Result<File, E>,
+    limit: u64,
+    empty: impl Fn() -> C,
+) -> BTreeMap<PathBuf, Result<C, E>> {
     let end = now() + PATIENCE;
-    loop {
-        let file = open()?;
-        contents.clear();
-        match read_once(&file, limit, contents).map_err(ReadError::System)? {
-            Extent::Whole => return Ok(()),
-            Extent::Torn if now() >= end => return Err(ReadError::BeingWritten.into()),
-            Extent::Torn => thread::sleep(REST),
+    let mut outcomes = BTreeMap::new();
+    let mut rest = Duration::ZERO;
+    while !paths.is_empty() {
+        let stamps: Vec<_> = paths.into_iter().map(|path| (Stamp::at(&path), path)).collect();
+        if stamps.iter().any(|(before, _)| before.is_some_and(Stamp::is_fresh)) {
+            rest = REST;
         }
+        thread::sleep(rest);
+        paths = BTreeSet::new();
+        for (before, path) in stamps {
+            let contents = match open(&path).map(|file| read_once(&file, before, limit, empty())) {
+                Ok(Ok(Some(contents))) => Ok(contents),
+                Ok(Ok(None)) if now() < end => {
+                    paths.insert(path);
+                    continue;
+                }
+                Ok(Ok(None)) => Err(ReadError::BeingWritten.into()),
+                Ok(Err(error)) => Err(ReadError::System(error).into()),
+                Err(error) => Err(error),
+            };
+            outcomes.insert(path, contents);
+        }
+        // What was found torn is being written, whatever its age says.
+        rest = REST;
     }
+    outcomes
 }
 
-/// How much of a file was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
-    Whole,
-    /// What was read may never have stood there at one time.
-    Torn,
-}
-
-fn read_once(file: &File, limit: u64, contents: &mut Vec<u8>) -> io::Result<Extent> {
-    let before = Stamp::of(file)?;
-    if before.is_some_and(Stamp::is_fresh) {
-        thread::sleep(REST);
-    }
-    file.take(limit).read_to_end(contents)?;
-    let Some(before) = before else { return Ok(Extent::Whole) };
-    let is_whole = contents.len() as u64 == before.size.min(limit) && Stamp::of(file)? == Some(before);
-    Ok(if is_whole { Extent::Whole } else { Extent::Torn })
+/// Returns what is in a file; nothing if that may never have stood there at one time.
+fn read_once<C: AsMut<Vec<u8>>>(
+    file: &File,
+    before: Option<Stamp>,
+    limit: u64,
+    mut contents: C,
+) -> io::Result<Option<C>> {
+    let opened = Stamp::of(&file.metadata()?)?;
+    let octets = file.take(limit).read_to_end(contents.as_mut())?;
+    let is_whole = |opened: Stamp| before == Some(opened) && octets as u64 == opened.size.min(limit);
+    let has_rested = Stamp::of(&file.metadata()?)? == opened && opened.is_none_or(is_whole);
+    Ok(has_rested.then_some(contents))
 }
 
 /// What differs after a regular file has changed.
@@ -85,9 +115,13 @@ struct Stamp {
 }
 
 impl Stamp {
+    /// Returns that of what stands at a path, if it can be looked at. It is not opened: a pipe's writer would notice.
+    fn at(path: &Path) -> Option<Self> {
+        Self::of(&fs::metadata(path).ok()?).ok()?
+    }
+
     /// Returns that of a regular file; nothing else has one.
-    fn of(file: &File) -> io::Result<Option<Self>> {
-        let metadata = file.metadata()?;
+    fn of(metadata: &Metadata) -> io::Result<Option<Self>> {
         if !metadata.is_file() {
             return Ok(None);
         }

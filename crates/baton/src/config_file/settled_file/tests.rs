@@ -1,10 +1,8 @@
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
+use std::cell::{Cell, RefCell};
+use std::fs::Permissions;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -78,9 +76,12 @@ pub(in crate::config_file) fn write_in_blocks(path: &Path, text: &str) -> JoinHa
     writer
 }
 
+fn open(path: &Path) -> Result<File, ReadError> {
+    Ok(File::open(path)?)
+}
+
 fn read_file(path: &Path) -> Result<String, ReadError> {
-    let mut contents = Vec::new();
-    read(|| File::open(path).map_err(ReadError::System), 1 << 20, &mut contents)?;
+    let contents = read(path, open, 1 << 20)?;
     Ok(String::from_utf8(contents).unwrap())
 }
 
@@ -167,12 +168,12 @@ fn a_file_that_was_written_long_ago_is_read_once_and_at_the_limit() {
     let file = Scratch::new("text\n", 0o600);
     File::options().write(true).open(&file.0).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     for (limit, expected) in [(3, "tex"), (5, "text\n"), (6, "text\n")] {
-        let (mut contents, openings) = (Vec::new(), Cell::new(0));
-        let open = || {
+        let openings = Cell::new(0);
+        let open = |path: &Path| {
             openings.set(openings.get() + 1);
-            File::open(&file.0).map_err(ReadError::System)
+            open(path)
         };
-        read(open, limit, &mut contents).unwrap();
+        let contents = read(&file.0, open, limit).unwrap();
         assert_eq!((contents.as_slice(), openings.get()), (expected.as_bytes(), 1), "{limit}");
     }
 }
@@ -181,15 +182,34 @@ fn a_file_that_was_written_long_ago_is_read_once_and_at_the_limit() {
 fn what_is_found_torn_is_opened_anew_since_another_file_may_stand_there_by_then() {
     let file = Scratch::new("whole\n", 0o600);
     let openings = Cell::new(0);
-    let open = || {
+    let open = |path: &Path| {
         openings.set(openings.get() + 1);
         // One of /proc has more in it than its size says, as a file that grows while it is read.
-        let path = if openings.get() == 1 { Path::new("/proc/version") } else { &file.0 };
-        File::open(path).map_err(ReadError::System)
+        open(if openings.get() == 1 { Path::new("/proc/version") } else { path })
     };
-    let mut contents = Vec::new();
-    read(open, 1 << 20, &mut contents).unwrap();
+    let contents = read(&file.0, open, 1 << 20).unwrap();
     assert_eq!((String::from_utf8(contents).unwrap().as_str(), openings.get()), ("whole\n", 2));
+}
+
+#[test]
+fn of_two_files_that_were_just_written_only_the_torn_one_is_read_again() {
+    let files = [Scratch::new("whole\n", 0o600), Scratch::new("torn\n", 0o600)];
+    let openings = RefCell::new(BTreeMap::<_, u32>::new());
+    let open = |path: &Path| {
+        let mut openings = openings.borrow_mut();
+        let times = openings.entry(path.to_owned()).or_default();
+        *times += 1;
+        if path == files[1].0 && *times == 1 {
+            fs::write(path, "whole by now\n").unwrap();
+        }
+        open(path)
+    };
+    let paths = BTreeSet::from(files.each_ref().map(|file| file.0.clone()));
+    let read = read_all(paths, open, 1 << 20, Vec::new);
+    let read =
+        files.each_ref().map(|file| String::from_utf8(read[&file.0].as_ref().unwrap().clone()).unwrap());
+    assert_eq!(read, ["whole\n", "whole by now\n"]);
+    assert_eq!(files.each_ref().map(|file| openings.borrow()[&file.0]), [1, 2]);
 }
 
 #[test]

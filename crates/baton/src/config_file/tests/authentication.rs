@@ -1,5 +1,8 @@
+use std::time::Instant;
+
 use vrrp::{Authentication, HmacMode, KeyId, Measure};
 
+use super::super::settled_file::tests::Scratch;
 use super::golden::set_key_permissions;
 use super::*;
 
@@ -40,4 +43,25 @@ fn a_trailer_takes_the_room_of_an_ipv6_address_or_two() {
     };
     assert!(read(88).is_ok());
     assert!(read(89).unwrap_err().to_string().contains("more addresses than an advertisement carries"));
+}
+
+#[test]
+fn keys_that_were_just_saved_are_waited_for_together() {
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config_file/errors/keys/good.key");
+    let good = fs::read_to_string(good).unwrap();
+    let keys: Vec<_> = (0..200).map(|_| Scratch::new(&good, 0o600)).collect();
+    let router = |(number, key): (u8, &Scratch)| {
+        format!(
+            "[virtual_router.r{number}]\ninterface = \"eth0\"\nvirtual_router_id = {number}\n\
+             virtual_addresses = [\"10.77.1.{number}\"]\nauthentication.keys = {{ 1 = \"{}\" }}\n",
+            key.0.display()
+        )
+    };
+    let routers: String = (1..).zip(&keys).map(router).collect();
+    let begin = Instant::now();
+    let config = lb1(&format!("{TWO_NODES}\n{routers}"));
+    let took = begin.elapsed();
+    assert_eq!(config.virtual_routers.len(), keys.len());
+    // One after the other they would take ten seconds.
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
