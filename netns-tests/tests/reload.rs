@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use netns_tests::{LIMIT, Pair, VIRTUAL, WEB, WEB_V6, at, pair};
 use rustix::fs::OFlags;
@@ -240,7 +241,15 @@ fn hundreds_of_reloads_of_a_file_that_is_still_being_written_move_nobody() {
 /// A pipe without a writer stands for a disk that does not answer.
 #[test]
 fn a_reload_that_waits_for_its_file_holds_up_neither_a_status_nor_a_stop() {
-    let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
+    let mut pair = Pair::idle("");
+    let here = pair.folder().path().display().to_string();
+    let (leaving, held) = (format!("{here}/leaving"), pair.folder().write("held", ""));
+    let hook = format!(
+        "[hook.wait]\nvirtual_routers = [\"web\"]\nuser = \"root\"\non = [\"before_release\"]\n\
+         command = [\"/bin/sh\", \"-c\", \"touch {leaving}; while test -e {here}/held; do sleep 0.01; done\"]\n"
+    );
+    pair.configure(&netns_tests::pair(&[WEB, &hook]));
+    pair.elect(VIRTUAL);
     let place = pair.place("lb1");
     fs::remove_file(&place.config).unwrap();
     assert!(Command::new("mkfifo").arg(&place.config).status().unwrap().success());
@@ -248,17 +257,42 @@ fn a_reload_that_waits_for_its_file_holds_up_neither_a_status_nor_a_stop() {
         let reload = scope.spawn(|| place.ask(&["reload"]));
         let mut pipe = wait_for_reader(&place.config);
         assert_eq!(pair.daemon("lb1").router("web").state, "active");
-        pipe.write_all(netns_tests::pair(&[&with_second()]).as_bytes()).unwrap();
+        pipe.write_all(netns_tests::pair(&[&with_second(), &hook]).as_bytes()).unwrap();
         drop(pipe);
         let answer = reload.join().unwrap();
         assert_eq!(answer.code, 0, "{}", answer.complaint);
     });
     pair.wait_for_holder(SECOND, "lb1");
 
-    pair.daemon("lb1").process().signal(lab::Signal::HUP).unwrap();
-    let _pipe = wait_for_reader(&place.config);
-    pair.daemon("lb1").stop(LIMIT);
+    let client = pair.ping(VIRTUAL);
+    pair.look_from_now();
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| place.ask(&["reload"]));
+        let mut pipe = wait_for_reader(&place.config);
+        pair.daemon("lb1").process().signal(lab::Signal::TERM).unwrap();
+        lab::wait_until("The hand-over", LIMIT, || Ok(Path::new(&leaving).exists())).unwrap();
+        // What comes through now has no virtual router any more, and would end the hand-over of this one.
+        pipe.write_all(netns_tests::pair(&[]).as_bytes()).unwrap();
+        drop(pipe);
+        let answer = reload.join().unwrap();
+        assert_eq!(answer.code, 1, "{answer:?}");
+        assert!(answer.complaint.contains("The daemon is stopping"), "{}", answer.complaint);
+    });
+    assert_eq!(pair.holders(VIRTUAL), ["lb1"]);
+    fs::remove_file(held).unwrap();
+    assert!(pair.daemon("lb1").process().wait(LIMIT).unwrap().success());
     pair.wait_for_holder_of_all(&[VIRTUAL], "lb2");
+    client.wait_for_answer(Instant::now(), LIMIT).unwrap();
+    let seen = client.stop().unwrap();
+    assert_eq!(seen.lost(), 0, "{seen}");
+    let events = pair.daemon("lb1").new_events();
+    assert!(events.iter().all(|event| event.name != "reloaded"), "{events:?}");
+
+    // Nor does a stop wait for a file that never comes.
+    let place = pair.place("lb2");
+    pair.daemon("lb2").process().signal(lab::Signal::HUP).unwrap();
+    let _pipe = wait_for_reader(&place.config);
+    pair.daemon("lb2").stop(LIMIT);
 }
 
 /// Waits until somebody reads a pipe, and opens it to write.

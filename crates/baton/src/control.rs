@@ -1,7 +1,7 @@
 //! What an operator can ask of a running daemon, by signal or by its API.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use node::config::Config;
@@ -27,6 +27,8 @@ pub struct Control {
     pub config: watch::Sender<Arc<Config>>,
     /// Held while a reload is under way, so that reloads come one after another.
     pub reloading: Mutex<()>,
+    /// Set once the daemon is on its way out.
+    pub ending: OnceLock<Stopping>,
     pub engine: mpsc::Sender<EngineCommand>,
     pub checker: mpsc::Sender<CheckerCommand>,
     pub engine_status: watch::Receiver<Arc<EngineStatus>>,
@@ -71,14 +73,27 @@ impl Control {
             }
         };
         let changes = differences(&running, &config);
-        self.checker.send(CheckerCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
-        self.engine.send(EngineCommand::Reload(Arc::clone(&config))).await.map_err(|_| Stopping)?;
+        let checker = self.checker.reserve().await.map_err(|_| Stopping)?;
+        let engine = self.engine.reserve().await.map_err(|_| Stopping)?;
+        // From here on nothing waits, so a stop comes before all of this or after it.
+        self.ending.get().copied().map_or(Ok(()), Err)?;
+        checker.send(CheckerCommand::Reload(Arc::clone(&config)));
+        engine.send(EngineCommand::Reload(Arc::clone(&config)));
         self.hooks.tell(HooksInput::Reload(Arc::clone(&config)));
         self.bond.tell([Word::Configuration { text }]);
         // After the engine: it takes no notice of tracks that it does not know.
         self.config.send_replace(config);
         self.journal.tell(Report::Reloaded { changes: changes.clone() });
         Ok(changes)
+    }
+
+    /// Has everything handed over. A reload that still waits for its file changes nothing any more: it would end a
+    /// hand-over that is under way.
+    pub async fn stop(&self) {
+        // A second stop finds it set already.
+        let _ = self.ending.set(Stopping);
+        // An engine that has ended already needs no telling.
+        let _ = self.engine.send(EngineCommand::Shutdown).await;
     }
 
     /// Returns how everything is.

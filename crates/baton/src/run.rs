@@ -13,7 +13,7 @@
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use host::clock::now;
@@ -36,7 +36,7 @@ use crate::cli::{LogFormat, Place};
 use crate::config_file::{ConfigErrors, ConfigFile};
 use crate::control::Control;
 use crate::desire::Desire;
-use crate::engine::{Connections, Engine, EngineCommand};
+use crate::engine::{Connections, Engine};
 use crate::hooks::{self, HookLine, HookRunner};
 use crate::journal::Journal;
 use crate::tracker::Tracker;
@@ -187,6 +187,7 @@ pub fn run(place: &Place, format: LogFormat) -> Result<(), RunError> {
         config_path: place.config.clone(),
         config: running,
         reloading: Mutex::default(),
+        ending: OnceLock::new(),
         engine,
         checker,
         engine_status,
@@ -297,7 +298,7 @@ async fn operate(
 async fn reload_after_each(hang_up: Arc<Notify>, control: Arc<Control>) {
     loop {
         hang_up.notified().await;
-        // Why it did not work is told as an event.
+        // That a file is refused is told as an event.
         drop(control.reload().await);
     }
 }
@@ -314,8 +315,7 @@ fn ended_early(thread: &'static str, ended: Result<io::Result<()>, oneshot::erro
 
 async fn stop(control: &Control) {
     systemd::stopping();
-    // An engine that has ended already needs no telling.
-    let _ = control.engine.send(EngineCommand::Shutdown).await;
+    control.stop().await;
 }
 
 /// Where the end of a thread is told.
