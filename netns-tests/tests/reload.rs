@@ -214,7 +214,7 @@ fn many_reloads_in_a_row_end_with_the_last_file() {
 
 /// An editor that writes the file in place, and somebody who cannot wait.
 #[test]
-fn hundreds_of_reloads_of_a_file_that_is_still_being_written_move_nobody() {
+fn hundreds_of_signals_to_reload_a_file_that_is_still_being_written_move_nobody() {
     let mut pair = Pair::elected(&pair(&[WEB]), VIRTUAL);
     let client = pair.ping(VIRTUAL);
     pair.look_from_now();

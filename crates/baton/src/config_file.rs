@@ -222,7 +222,8 @@ fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
 fn unreadable(error: &ReadError, name: &str) -> Problem {
     let help = match error {
         ReadError::BeingWritten => {
-            "save it first, then ask again; nobody waits for a file that is written beside it and renamed"
+            "save it first, then ask again; a file that is written under another name and then renamed is never found \
+             half written"
         }
         ReadError::System(error) if error.kind() == ErrorKind::NotFound => {
             "write the configuration there, or name another file with --config FILE; \
