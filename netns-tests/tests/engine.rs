@@ -123,7 +123,8 @@ fn an_engine_that_came_too_late_says_so_once_and_why() {
     let counted: u64 = engine.lateness_histogram.iter().map(|bucket| bucket.count).sum();
     assert_eq!(counted, engine.deadlines);
     let lateness = engine.lateness_milliseconds.unwrap();
-    assert!(lateness.max >= told && lateness.p50 < told, "{lateness:?} {late:?}");
+    // The log counts in whole microseconds.
+    assert!(lateness.max > told - 0.001 && lateness.p50 < told, "{lateness:?} {late:?}");
     let text = pair.daemon("lb1").ask(&["status"]).output;
     assert!(text.contains("engine with real-time priority 10, memory locked; "), "{text}");
 }
