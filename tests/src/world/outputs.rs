@@ -130,13 +130,16 @@ impl World {
         let listens = |to: &NodeIndex| *to != node && self.machines[to.0].listens_to_neighbours();
         let listeners: Vec<_> = scene.site.node_indices().filter(listens).collect();
         for to in listeners {
-            match self.network.carry(segment, node, to, &mut self.dice, self.now) {
-                Fate::Lost => {}
-                Fate::Once(at) | Fate::Twice(at, _) => {
-                    let sign = Sign::Announced(address.address);
-                    self.queue.put(at, Event::SignArrival { to, segment, sign });
-                }
-            }
+            let sign = Sign::Announced(address.address);
+            self.carry(segment, node, to, Event::SignArrival { to, segment, sign });
+        }
+    }
+
+    /// Lets what neighbours say happen where it arrives; to hear it twice tells nothing more.
+    fn carry(&mut self, segment: SegmentIndex, from: NodeIndex, to: NodeIndex, event: Event) {
+        match self.network.carry(segment, from, to, &mut self.dice, self.now) {
+            Fate::Lost => {}
+            Fate::Once(at) | Fate::Twice(at, _) => self.queue.put(at, event),
         }
     }
 
@@ -151,12 +154,7 @@ impl World {
             };
             let others = self.referee.scene.site.node_indices().filter(|other| *other != node);
             for to in others.filter(|other| may_have(*other, segment, sign)) {
-                match self.network.carry(segment, node, to, &mut self.dice, self.now) {
-                    Fate::Lost => {}
-                    Fate::Once(at) | Fate::Twice(at, _) => {
-                        self.queue.put(at, Event::Question { from: node, to, segment, sign });
-                    }
-                }
+                self.carry(segment, node, to, Event::Question { from: node, to, segment, sign });
             }
         }
     }
@@ -179,12 +177,7 @@ impl World {
         if !has_it || self.referee.scene.carrier(to, segment) == Carrier::Down {
             return;
         }
-        match self.network.carry(segment, to, from, &mut self.dice, self.now) {
-            Fate::Lost => {}
-            Fate::Once(at) | Fate::Twice(at, _) => {
-                self.queue.put(at, Event::SignArrival { to: from, segment, sign });
-            }
-        }
+        self.carry(segment, to, from, Event::SignArrival { to: from, segment, sign });
     }
 
     fn ask(&mut self, node: NodeIndex, request: &ProbeRequest) {
